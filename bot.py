@@ -3,7 +3,7 @@
     python3 bot.py           run the bot with the settings in .env
     python3 bot.py setup     ask for what the bot needs, try it, and write .env
     python3 bot.py check     check the whole set-up and say how to fix what is wrong; --fusion compares
-                             pictures made together with those made alone, --discord tries messages
+                             pictures made together with those made alone, --discord sends test messages
     python3 bot.py models    list the models, what they need and where they run; add or remove one
     python3 bot.py database  copy FROM TO: move the bot to another database
     python3 bot.py demo      see it work, without a token or a GPU

@@ -1,7 +1,7 @@
 """Asks a vulnerability service about what the bot brings into its process: python -m tests.audit
 
-Ends with 1 if a known fault is among it. Where no such service can be reached, it says so in one line and is
-content: without a network the other checks must still run.
+Ends with 1 if one of these packages has a known vulnerability. Where no such service can be reached, it says
+so in one line and ends with 0: without a network the other checks must still run.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from packaging.utils import canonicalize_name
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
 SECONDS = 45.0
-"""The most that it may take of everybody's patience."""
+"""The most seconds that it may take."""
 ANSWER_SECONDS = "5"
 
 
 class NoService(Exception):
-    """Nothing can be said; the text is why."""
+    """Nothing can be said; the text says why."""
 
 
 def brought(lines: Iterable[str]) -> dict[str, str]:

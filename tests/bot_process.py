@@ -75,7 +75,7 @@ class BotProcess:
         return await self.ended(60)
 
     async def says(self, pattern: str, seconds: float = 60.0) -> re.Match[str]:
-        """What of its words matches, once it does."""
+        """The match of ``pattern`` in what it has written, once there is one. Raises AssertionError."""
         with contextlib.suppress(asyncio.TimeoutError):
             async with timeout(seconds):
                 while (found := re.search(pattern, self.said())) is None:
@@ -229,7 +229,7 @@ def _size(file: Path) -> int:
 
 
 def _runs(pid: int) -> bool:
-    """Whether Linux knows that it runs: it is neither gone nor waiting to be buried."""
+    """Whether Linux knows that it runs: it is neither gone nor a zombie."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except OSError:

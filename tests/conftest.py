@@ -38,12 +38,12 @@ def _logging_as_it_was() -> Iterator[None]:
     root.handlers[:] = handlers
     for name, own in {"root": level, **levels}.items():
         logger = logging.getLogger(name)
-        if logger.level != own:  # to set one takes as long as there are loggers
+        if logger.level != own:  # setting a level takes longer the more loggers there are
             logger.setLevel(own)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Tell how far the run is; with -v pytest tells of every test, with -q it writes its dots."""
+    """Report how far the run is; with -v pytest reports every test, with -q it writes its dots."""
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and terminal.verbosity == 0 and not session.config.option.collectonly:
         terminal.showfspath = False

@@ -144,14 +144,14 @@ class Stand:
         return user
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Return once something is so inside the bot or the server, of which no client hears."""
+        """Return once ``condition`` is true: something in the bot or the server of which no client hears."""
         async with timeout(60):
             while not condition():
                 await asyncio.sleep(0.01)
 
 
 def make_engine(seconds: float = 0.05) -> PaintingEngine:
-    """A GPU that takes so long for a batch."""
+    """A GPU that takes ``seconds`` for a batch."""
     limits = {known.name: 4 for known in OFFERS}
     return PaintingEngine(name="gpu-1", clock=LoopClock(), fixed=seconds, each=0.0, limits=limits)
 
@@ -263,8 +263,8 @@ async def session_of(person: SimulatedUser) -> str:
 
 
 async def more(person: SimulatedUser, message: Payload, what: str, *, strange: bool = False) -> Invocation:
-    """Choose ``what`` (the name of an action) in the menu under a result, as it is now. Then it has another
-    one, unless the person is a stranger to it."""
+    """Choose ``what`` (the name of an action) in the menu under a result, as it is now. Returns once the
+    message has a new menu; a stranger (``strange``) gets none."""
     now = person.message(message["id"]) or message
     menu = menu_of(now)
     asked = await person.click(now, menu, values=[what])
@@ -299,8 +299,8 @@ async def delete_result(person: SimulatedUser, message: Payload) -> None:
 
 
 async def answered_by_status(asked: Invocation) -> None:
-    """Return once what was asked for in the person's own channel is taken: a click has no answer, and that to
-    a command is gone, since the status message says all."""
+    """Return once a request in the person's own channel is accepted: a click gets no answer, and the answer
+    to a command is deleted, since the status message says all."""
     await asked.acknowledged()
     await asked._screen.until(
         lambda: asked.state == "updated" or (asked.message_id is not None and asked.message is None)
@@ -313,7 +313,7 @@ async def result_for(person: SimulatedUser, words: str, timeout: float = 60.0) -
 
 
 async def set_for(person: SimulatedUser, words: str, count: int, timeout: float = 15.0) -> dict[str, Any]:
-    """The message with so many pictures whose text holds ``words``."""
+    """The message with ``count`` pictures whose text holds ``words``."""
     return await person.wait_for_message(
         lambda m: has_picture(m) and len(files_of(m)) == count and words in text_of(m), timeout
     )

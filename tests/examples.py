@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 THOROUGH = float(os.environ.get("THOROUGH") or 1)
-"""By how much more than usual to look, such as 20 for a night."""
+"""How many times as many examples as usual to try, such as 20 for a night."""
 
 
 def examples(count: int) -> int:

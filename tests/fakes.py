@@ -1,4 +1,4 @@
-"""Doubles of the core's doors that really work: a GPU in virtual or real time, a store in memory."""
+"""Working test doubles of the core's ports: a GPU in virtual or real time, a store in memory."""
 
 from __future__ import annotations
 
@@ -316,8 +316,8 @@ class FakeRun:
 @dataclass
 class FakeEngine:
     """An `ImageEngine` that takes ``fixed`` + ``each`` × pictures seconds a batch, one batch at a time, or as
-    many as it has slots if it is ``elastic``; it names those runs itself. ``by_area``: ``each`` is for 1024²,
-    and others take in proportion.
+    many as it has slots if it is ``elastic``; it then also chooses the ids of its runs. ``by_area``: ``each``
+    is for 1024², and others take in proportion.
 
     ``noise`` is the share by which a batch's time varies; ``fits`` the rows its memory holds;
     ``poison`` a text in a prompt at which a node raises, ``deadly`` one at which it dies for a second,

@@ -8,7 +8,7 @@ import socket
 
 
 def free_port() -> int:
-    """One below those that systems give to connections by themselves, which could have it by then."""
+    """A port below the range that systems use for outgoing connections, so that none of these takes it."""
     while True:
         port = random.randrange(20_000, 32_000)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):

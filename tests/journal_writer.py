@@ -25,7 +25,7 @@ def say(*words: object) -> None:
 
 
 async def work(database: Database) -> None:
-    """Five users at once, each with a job after another, every third left undelivered."""
+    """Five users at once, each with one job after another, every third left undelivered."""
 
     async def user(name: int) -> None:
         while True:

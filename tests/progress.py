@@ -1,4 +1,4 @@
-"""What a run of the tests tells: how far it is and since when, and in the end what it left out."""
+"""What a test run reports: how far it is, how long it has taken, and in the end what was skipped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pytest
 
 PARTS = 20
-"""In how many steps the progress is told."""
+"""In how many steps the progress is reported."""
 
 
 class Terminal(Protocol):

@@ -10,5 +10,5 @@ from modules.discord.ui import translations
 
 
 def read_sentences_once() -> None:
-    """From now on, `Translations.load` parses a text that it has parsed before no second time."""
+    """From now on, `Translations.load` does not parse a text that it has parsed before."""
     translations.FluentResource = functools.cache(FluentResource)  # type: ignore[assignment,attr-defined]

@@ -149,7 +149,7 @@ class Room:
     stock: Listener
 
     def strangers(self, dice: random.Random, model: str, count: int) -> list[Asked]:
-        """So many people with secrets of their own."""
+        """``count`` people with secrets of their own."""
         return [self._stranger(dice, model, person) for person in dice.sample(list(self.people), count)]
 
     def _stranger(self, dice: random.Random, model: str, person: SimulatedUser) -> Asked:
@@ -262,8 +262,8 @@ def readable(data: bytes) -> bytes:
 
 
 async def _foreign_bytes(room: Room, asked: Asked, data: bytes) -> int:
-    """How many bytes of this person's file are not theirs: the secrets of others, and all of a picture that
-    is not the one that the request gives alone."""
+    """How many bytes of this person's file should not be in it: the secrets of others, anybody's id, and all
+    of a picture that is not the one that the request gives alone."""
     held = readable(data)
     others = [found for found in SECRET.findall(held) if found not in asked.secrets]
     others += [b for b in (str(person.id).encode() for person in room.people) if b in held]
@@ -288,7 +288,7 @@ class Tally:
 
 
 async def run_batches(room: Room, dice: random.Random, count: int) -> Tally:
-    """So many batches of strangers, and one in eight in trouble."""
+    """``count`` batches of strangers, one in eight in trouble."""
     tally = Tally()
     written: defaultdict[int, set[bytes]] = defaultdict(set)
     for _ in range(count):

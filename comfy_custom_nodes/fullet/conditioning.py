@@ -17,12 +17,12 @@ LENGTHS = "fullet_lengths"  # in a conditioning's options: name -> (dimension, e
 GUARD = "fullet_guard"  # in a conditioning's model_conds: refuses to be sampled without FusedModel
 WHOLE = frozenset({"additional_models", "control", "hooks", "model_conds", "uuid"})  # of a conditioning
 _NODE = "JoinRows"
-_JOINED = "fullet_joined"  # on a control net: (those that were joined, what came of it)
+_JOINED = "fullet_joined"  # on a control net: (the control nets that were joined, the result)
 TEXT = "cross_attn"  # the text itself under LENGTHS, named as ComfyUI names it once converted
-REFERENCES = "reference_latents"  # a list of tensors, each of a row a prompt
+REFERENCES = "reference_latents"  # a list of tensors, each with one row per prompt
 SECOND_TEXT = "conditioning_llama3"  # HiDream's, [rows, layers, tokens, D]
 SIZES = "fullet_sizes"  # in a conditioning's options: of each of its REFERENCES, every row's true h and w
-PLAIN_NUMBERS = frozenset({"t5xxl_ids", "t5xxl_weights"})  # one dimension: a number a token, without rows
+PLAIN_NUMBERS = frozenset({"t5xxl_ids", "t5xxl_weights"})  # one dimension: one number per token, no rows
 
 Lengths = dict[str, tuple[int, tuple[int, ...]]]
 
@@ -30,8 +30,8 @@ Lengths = dict[str, tuple[int, tuple[int, ...]]]
 def merge(encoded: Sequence[tuple[Any, Mapping[str, Any]]]) -> tuple[Any, dict[str, Any]]:
     """One conditioning [N, longest, D] of N encoded prompts [1, L_i, D] and their extras.
 
-    Texts of unequal length are filled with zeros at their end; the true lengths of all stand in LENGTHS, as
-    do those of whatever else is unequal in one dimension. A text may be None in all rows.
+    Texts of unequal length are filled with zeros at their end; LENGTHS holds the true lengths of all, and
+    also those of whatever else is unequal in one dimension. A text may be None in all rows.
     """
     texts, lengths = [each[0] for each in encoded], {}
     names = encoded[0][1].keys()
@@ -95,8 +95,9 @@ def key_mask(lengths: Sequence[int] | torch.Tensor, text: int, keys: int, like: 
 def rows_of(kind: str, options: Mapping[str, Any], rows: Sequence[int], batch: int) -> dict[str, Any]:
     """A converted conditioning for some rows of a batch, each merged tensor cut to those rows' true size.
 
-    Rows must be of equal true sizes. A tensor holds one row for each of the batch, or one for all; whatever
-    else than plain data has no known rows and is refused. What stands for itself (WHOLE) stays.
+    Rows must be of equal true sizes. A tensor holds one row for each of the batch, or one for all. Anything
+    else that is not plain data has no known rows and is refused, except what belongs to the conditioning as a
+    whole (WHOLE), which stays as it is.
     """
     out = {
         name: value if name in WHOLE else _rows(kind, name, value, rows, batch)
@@ -117,7 +118,7 @@ def rows_of(kind: str, options: Mapping[str, Any], rows: Sequence[int], batch: i
 
 def _rows(kind: str, name: str, value: Any, rows: Sequence[int], batch: int) -> Any:
     if isinstance(value, torch.Tensor):
-        # One dimension is never rows; a mask of two is one for all.
+        # A tensor of one dimension has no rows; a mask of two dimensions is one for all rows.
         if value.ndim < 2 or (name == "mask" and value.ndim == 2) or value.shape[0] == 1:
             return value
         if value.shape[0] != batch:
@@ -224,7 +225,7 @@ def _hint(hint: Any) -> torch.Tensor:
 
 
 def _counted(name: str, values: list[torch.Tensor], lengths: Lengths) -> torch.Tensor:
-    """As _batch; the sizes stand in `lengths` even if they are equal."""
+    """Like _batch, but the sizes are in `lengths` even if they are equal."""
     batch = _batch(name, values, lengths)
     lengths.setdefault(name, (1, tuple(value.shape[1] for value in values)))
     return batch

@@ -30,7 +30,7 @@ from .layouts import LAYOUTS, Layout
 from .lengths import FLUX2_TEXT_LENGTH, Plan, family_of, plan, stacks
 from .zimage import own_layout
 
-# Each row's text length: in a laid out conditioning, and (long [B]) among the arguments of a model call.
+# Each row's text length: in a laid-out conditioning, and (long [B]) among the arguments of a model call.
 _ROWS = "fullet_rows"
 _HOOKED = ("hidden", "flux2", "zimage")  # families whose networks get hooks
 _VOUCHED = "fullet_vouched"  # in transformer_options: the node classes that the operator vouches for
@@ -83,7 +83,7 @@ def _family(patcher: Any) -> tuple[str, int]:
     if not guard.exact_attention():
         family = "other"  # nothing is hidden or repeated: only prompts of equal length run together
     if family in _HOOKED and guard.compiled(patcher):
-        family = "other"  # what is compiled already does not see the hooks that hide
+        family = "other"  # a network that is already compiled does not call the hooks that hide
     return family, multiple or 1
 
 
@@ -152,7 +152,7 @@ def _lay_out(  # noqa: PLR0917 - ComfyUI calls it so
             for cond in conditionings:
                 _count_once(kind, cond)
     run = guider.model_options["transformer_options"]
-    # Again, after the node: what patches the model may come after it, and is complete only here.
+    # Checked again: the model may have been patched after the FusedModel node.
     splits = noise.shape[0] > 1 and (splits or family == "other")
     guard.check_run(guider, noise.shape[0], noise.ndim - 2, run.get(_VOUCHED, ()), sub_batches=splits)
     if splits:

@@ -27,7 +27,8 @@ _OWN = __name__.rpartition(".")[0]
 def check_model(
     patcher: Any, options: Mapping[str, Any], vouched: Sequence[str], *, sub_batches: bool
 ) -> None:
-    """Refuses a MODEL (its options may be those of a run, with more in them) for more than one row."""
+    """Refuses a MODEL that is not known to keep several rows apart (its options may be those of a run, with
+    more in them)."""
     if patcher.additional_models.get("multigpu"):
         raise Refused(_NODE, "model", "it is split over several GPUs, which was never tried with a batch.")
     trusted = _packages(vouched)
@@ -36,7 +37,8 @@ def check_model(
 
 
 def check_run(guider: Any, rows: int, dimensions: int, vouched: Sequence[str], *, sub_batches: bool) -> None:
-    """Refuses a guider about to sample `rows` latents, each of so many `dimensions` (2 for an image's)."""
+    """Refuses a guider that is not known to keep its `rows` latents apart, each of so many `dimensions` (2
+    for an image's)."""
     if rows == 1:
         return
     check_model(guider.model_patcher, guider.model_options, vouched, sub_batches=sub_batches)
@@ -57,8 +59,10 @@ def chain(control: Any) -> Iterator[Any]:
 
 
 def exact_attention() -> bool:
-    """False where ComfyUI was started with an attention that rounds by blocks of tokens or drops masks."""
-    return not comfy.model_management.sage_attention_enabled()
+    """False if ComfyUI was started with an attention that rounds by blocks of tokens or drops masks."""
+    management = comfy.model_management
+    kitchen = getattr(management, "comfy_kitchen_attention_enabled", None)  # older versions do not have it
+    return not (management.sage_attention_enabled() or (kitchen is not None and kitchen()))
 
 
 def compiled(patcher: Any) -> bool:
@@ -93,7 +97,7 @@ def _check(part: Any, trusted: frozenset[str], how: str, *, sub_batches: bool) -
 
 
 def _name(part: Any) -> str:
-    """The node if it can be told, else the class or function, and where it comes from."""
+    """The node if it is known, else the class or function, and where it comes from."""
     module, owner = home(part)
     classes = nodes.NODE_CLASS_MAPPINGS
     here = [name for name, node in classes.items() if module_name(node.__module__) == module]

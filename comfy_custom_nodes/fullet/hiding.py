@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lets one call of a network hold texts of unequal length, each as if alone (torch only).
 
-The texts are filled up to the longest. While the call runs, what attends to them gets a mask over each
-row's filling; and where the image's positions follow the text's, each row has its own. Nothing but module
-hooks is used.
+The texts are filled up to the longest. While the call runs, what attends to them gets a mask over each row's
+filling; and where the image's positions follow the text's, each row has its own. Only module hooks are used,
+and ComfyUI's own override of the attention.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _OVERRIDE = "optimized_attention_override"
 def hidden(
     network: Any, layout: Layout, rows: torch.Tensor, text: int, options: Mapping[str, Any]
 ) -> Iterator[None]:
-    """While open, row i's text of `network` is rows[i] of `text` tokens long (long [rows of the call])."""
+    """While open, row i's text in `network` counts as rows[i] tokens of the `text` that it is filled up to.
+
+    `rows` is an int64 tensor with one entry for each row of the call.
+    """
     masks = _Masks(rows, text, layout)
     with ExitStack() as hooks:
         for paths, joint in ((layout.text, False), (layout.joint, True)):

@@ -100,7 +100,7 @@ def package(module: str) -> str:
 
 
 def parts(value: object) -> Iterator[Any]:
-    """All in a nest of dicts and lists that is not plain data: functions, objects, tensors."""
+    """Everything in nested dicts and lists that is not plain data: functions, objects, tensors."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, (list, tuple, set, frozenset)):

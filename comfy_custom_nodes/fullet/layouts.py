@@ -17,14 +17,14 @@ class Layout:
 
     text: tuple[str, ...] = ()  # their keys are the text
     joint: tuple[str, ...] = ()  # their keys are the text and the image
-    last: bool = False  # the text stands after the image
-    times: int = 1  # it stands there as often
-    pair: bool = False  # only keys as many as the first two arguments' are the text and the image
-    mask: str | None = None  # the argument that takes their mask; without it they hand on transformer_options
-    positions: str | None = None  # what embeds them, where the image's follow the text's
-    axes: tuple[int, ...] = ()  # of the positions: those that follow
-    unless: str | None = None  # the rope option that says otherwise
-    counted: bool = False  # the model counts the tokens by their attention mask, of the whole batch
+    last: bool = False  # the text comes after the image
+    times: int = 1  # how many times the text is repeated there
+    pair: bool = False  # hide only if there are as many keys as tokens in the module's first two arguments
+    mask: str | None = None  # the argument that takes the mask; without it, they take transformer_options
+    positions: str | None = None  # the module that embeds positions, if the image's follow the text's
+    axes: tuple[int, ...] = ()  # the axes of the positions on which they follow
+    unless: str | None = None  # the rope option with which they do not follow
+    counted: bool = False  # the model takes the sum of the batch's attention mask for the number of tokens
 
 
 _FLUX = ("double_blocks", "single_blocks")

@@ -41,7 +41,7 @@ class Plan:
     - repeat: rows are repeated to `total`;
     - left_zeros: zeros before the text, up to `total`;
     - key_mask: left_zeros where the family has them, then keys beyond `rows[i]` are hidden;
-    - bucket: the pad token stands after `rows[i]`;
+    - bucket: the pad token comes after `rows[i]`;
     - masked_layout: as bucket, with each row's own positions and hidden keys;
     - own_mask: the model's attention mask;
     - split: sub-batches of equal length.
@@ -60,8 +60,8 @@ def family_of(base_model: str, diffusion_model: str) -> str:
 
 
 def stacks(base_model: str, diffusion_model: str) -> bool:
-    """Whether several rows may run in one call of such a network; of one that was never measured, each row
-    runs in a call of its own, within the one sampler run."""
+    """Whether several rows may run in one call of such a network; if it was never measured, each row runs in
+    a call of its own, within the one sampler run."""
     return family_of(base_model, diffusion_model) != "other" or (base_model, diffusion_model) in _STACKED
 
 

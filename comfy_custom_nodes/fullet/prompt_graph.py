@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finds in a running prompt's graph whose previews a sampler's steps are (standard library only)."""
+"""Finds, in a running prompt's graph, the pictures that a sampler's steps preview (standard library only)."""
 
 from __future__ import annotations
 

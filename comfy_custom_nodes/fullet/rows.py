@@ -31,13 +31,13 @@ _ANY = _AnyType("*")
 
 
 class JoinRows:
-    """Row i of the result is what input row<i> gives alone; values that are no rows must be equal.
+    """Row i of the result is what input row<i> gives alone; values that are not rows must be equal.
 
-    Refuses what it does not know how to join. Sizes that do not go together are a plain error: they come of
+    Refuses what it does not know how to join. Sizes that do not go together are a plain error: they come from
     what these people gave, and other people's may fit.
     """
 
-    DESCRIPTION = "Joins what nodes made for each person (conditionings, latents, pictures) to one batch."
+    DESCRIPTION = "Joins what nodes made for each person (conditionings, latents, pictures) into one batch."
     CATEGORY = "FuLLet"
     RETURN_TYPES = (_ANY,)
     FUNCTION = "join"
@@ -122,7 +122,7 @@ def _merged(parts: Sequence[Any]) -> list[Any]:
 
 
 class _Guard:
-    """Stands among what the model is called with; refuses, unless FusedModel took it away."""
+    """One of the arguments of the model call: refuses, unless FusedModel has removed it."""
 
     def __init__(self, lengths: tuple[int, ...]) -> None:
         self._lengths = lengths
@@ -153,7 +153,8 @@ def _latent(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             raise Refused(_NODE, "row0", f"the latents' {name} differs between people.")
     mask = joined.get("noise_mask")
     if mask is not None and joined["samples"].ndim == 5 and mask[0].numel() == math.prod(mask.shape[-2:]):
-        # of a latent with frames, ComfyUI takes a batch of masks for frames unless they have five dimensions
+        # for a latent with frames, ComfyUI takes a batch of masks for one mask per frame, unless they have
+        # five dimensions
         joined["noise_mask"] = mask.reshape(len(rows), 1, 1, *mask.shape[-2:])
     return joined
 

@@ -55,9 +55,9 @@ class BatchNoise:
 
 
 class RandomNoiseBatch:
-    """NOISE of one seed a picture."""
+    """NOISE with one seed per picture."""
 
-    DESCRIPTION = "Start noise of one seed a picture; an entry may be [seed, variation_seed, strength]."
+    DESCRIPTION = "Start noise with one seed per picture; an entry may be [seed, variation_seed, strength]."
     CATEGORY = "FuLLet"
     RETURN_TYPES = ("NOISE",)
     FUNCTION = "make"
@@ -107,7 +107,7 @@ class BatchSampler(comfy.samplers.Sampler):
         )
 
     def _own_mask_noise(self, sampler: Any) -> Any:
-        """ddim, which draws another noise for what a mask leaves: here from one stream a picture."""
+        """ddim, which draws new noise for the part that a mask keeps: here from one stream per picture."""
 
         def sample(model: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
             streams = [torch.Generator().manual_seed(entry.seed + 1) for entry in self._entries]
@@ -118,7 +118,7 @@ class BatchSampler(comfy.samplers.Sampler):
         return comfy.samplers.KSAMPLER(sample, sampler.extra_options)
 
     def _own_noise(self, x: torch.Tensor, extra_args: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The stock sampler and its arguments, so that its step noise comes from one stream a picture."""
+        """The stock sampler and its arguments, so that its step noise comes from one stream per picture."""
         function = self._sampler.sampler_function
         if "noise_sampler" not in inspect.signature(function).parameters:
             return self._sampler, extra_args  # draws none
@@ -129,7 +129,7 @@ class BatchSampler(comfy.samplers.Sampler):
 
 
 class SamplerBatch:
-    """SAMPLER with one stream of step noise a picture; refuses samplers that cannot be exact."""
+    """SAMPLER with one stream of step noise per picture; refuses samplers that cannot be exact."""
 
     DESCRIPTION = "Runs a sampler with each picture's own step noise (ancestral and SDE samplers need it)."
     CATEGORY = "FuLLet"

@@ -26,7 +26,7 @@ Conds = dict[str, list[dict[str, Any]]]
 
 
 def prepare(guider: Any, raw: Conds, extra: Mapping[str, Any], *, stack: bool) -> None:
-    """Gives each conditioning of a guider about to sample its parts.
+    """Before a guider samples, gives each of its conditionings one part for each sub-batch.
 
     Each row is processed as if alone; with `stack`, rows whose results are of equal shape are stacked, as
     ComfyUI stacks a positive and a negative. `raw`: the guider's conditionings before they were processed.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps encoded pictures under their keys in a folder, made by threads of its own (standard library only)."""
+"""Encodes pictures in its own threads and keeps them in a folder under their keys (standard library only)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Entry:
 class PictureStore:
     """put() returns at once; a picture can be fetched as often as wanted until it is too old or pushed out.
 
-    Files of a former process are not known any more; they are removed when the store opens.
+    Pictures that an earlier process left are removed when the store opens.
     """
 
     def __init__(

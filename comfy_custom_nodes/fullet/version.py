@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The version of the pack, and of ComfyUI that it needs (standard library only)."""
+"""The version of the pack, and the version of ComfyUI that it needs (standard library only)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OLDEST_COMFYUI = (0, 18)
 
 
 def installed_comfyui() -> str:
-    """The version of the ComfyUI that loads the pack; the first ones did not say theirs."""
+    """The version of the ComfyUI that loads the pack; early ones have no version number."""
     try:
         from comfyui_version import __version__ as version  # noqa: PLC0415 - it may be missing
     except ImportError:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lets one run of Z-Image's network, or Lumina's, hold captions of unequal length (torch only).
 
-Alone, a caption of L embedded tokens is followed by the learned pad token up to a multiple m, at positions
-1…B on the first rope axis, and the image stands at B + 1 on that axis. In a batch the network takes its
-longest row's B for all. So, while one call runs: the pad token is put after each row's true length; and,
-where the rows' B differ, the image's positions are each row's own, and the keys from a row's B to the
-batch's are hidden. Nothing but module hooks is used.
+Alone, a caption of L embedded tokens is followed by the learned pad token up to B tokens, which is L rounded
+up to a multiple of m, at positions 1…B on the first rope axis, and the image stands at B + 1 on that axis. In
+a batch the network takes its longest row's B for all. So, while one call runs: the pad token is put after
+each row's true length; and, where the rows' B differ, the image's positions are each row's own, and the keys
+from a row's B to the batch's are hidden. Nothing but module hooks is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from .conditioning import key_mask, valid
 
 @contextmanager
 def own_layout(network: Any, lengths: torch.Tensor) -> Iterator[None]:
-    """While open, `network` treats row i's caption as lengths[i] tokens long (long [rows of the call])."""
+    """While open, `network` treats row i's caption as lengths[i] tokens long.
+
+    `lengths` is an int64 tensor with one entry for each row of the call.
+    """
     multiple = network.pad_tokens_multiple or 1  # Lumina Image 2.0 has no pad token
     buckets = -(-lengths // multiple) * multiple
     with ExitStack() as hooks:

@@ -2,9 +2,10 @@
 
     python drain.py                  (in Kubernetes' preStop and in the pre_stop of docker compose)
 
-The bot gives it nothing more once the server's name no longer leads here. Until it knows, new runs may arrive
-and pictures of the last one are still fetched. So the queue must stay empty for QUIET seconds: DNS's time to
-live (30 in many clusters), the bot's next lookup (5), and what fetching takes (10).
+The bot gives it nothing more once the server's name no longer resolves to this address. Until the bot has
+noticed that, new runs may arrive, and pictures of the last one are still fetched. So the queue must stay
+empty for QUIET seconds: DNS's time to live (30 in many clusters), the bot's next lookup (5), and what
+fetching takes (10).
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class ComfyEngine:
     """One server. ``max_batch`` tells the operator's limit at each probe; None: as its memory and the cards
     say (``auto``). ``preview_every`` n: a preview of each picture at every n-th step, but at most
     `_MOST_PREVIEWS`; 0: none. ``learn`` is given the server's name and its whole node table whenever the
-    server came, or came back. ``read_checks`` is asked at each probe."""
+    server has come up, or come back. ``read_checks`` is asked at each probe."""
 
     client: ComfyClient
     templates: Mapping[str, WorkflowTemplate]
@@ -98,7 +98,7 @@ class ComfyEngine:
         )
 
     async def _known_checks(self) -> Mapping[str, FusionCheck]:
-        """What was found last. While the database is away, what was read before holds."""
+        """What was found last. While the database cannot be reached, what was read before holds."""
         if self.read_checks is None:
             return {}
         try:

@@ -111,7 +111,7 @@ def inspect_loras_and_styles(
 
 
 def about_lora_files(loras: Iterable[LoraOffer], reports: Sequence[ServerReport]) -> Iterator[Finding]:
-    """The LoRAs' files that no server has which runs a model that they fit."""
+    """For each LoRA, whether the servers that run the models that it fits have its file."""
     for lora in loras:
         running = {name: [one for one in reports if name in one.limits] for name in lora.models}
         lacking = [

@@ -38,8 +38,8 @@ class BootstrapError(Exception):
 def prepare(root: Path, requirements: str, *, folder: str = ENVIRONMENT) -> Path:
     """The Python of the environment in ``root/folder``, with all that ``requirements`` names installed.
 
-    The environment is made again if it is broken or of another Python version; packages are installed only
-    if a requirements file has changed. Raises `BootstrapError`.
+    The environment is made again if it is broken or of another Python version; packages are installed if it
+    is new or if a requirements file has changed. Raises `BootstrapError`.
     """
     environment, python = root / folder, python_of(root, folder)
     stamp = environment / f"{Path(requirements).stem}.stamp"
@@ -76,8 +76,8 @@ def starts(python: Path) -> bool:
 
 
 def met(requirements: Path) -> bool:
-    """Whether this Python has all that the file pins, in these versions. An image, which is built with all of
-    it, has no such file."""
+    """Whether this Python has all that the file pins, in these versions. A container image, which is built
+    with all of it, has no such file."""
     if not requirements.exists():
         return True
     for line in requirements.read_text(encoding="utf-8").splitlines():
@@ -108,7 +108,7 @@ def hand_over(python: Path, arguments: Sequence[str], folder: Path) -> int:
     """Become ``python arguments`` in ``folder``. Returns only on Windows, with the exit code."""
     command = [str(python), *arguments]
     os.chdir(folder)
-    if not WINDOWS:  # there, execv starts another process, and the console thinks that ours has ended
+    if not WINDOWS:  # on Windows, execv starts another process, and the console thinks that ours has ended
         sys.stdout.flush()
         os.execv(command[0], command)
     process = subprocess.Popen(command)

@@ -45,10 +45,10 @@ def report(env_file: Path, models: Path, *, as_json: bool = False, everything: b
 
 
 async def try_discord(env_file: Path, *, guild_id: int | None, as_json: bool) -> int:
-    """Print what Discord does with each kind of message; returns the exit code. ``guild_id``: another guild
-    than that of the settings. Being cancelled ends it early."""
+    """Print what Discord does with each kind of message; returns the exit code. ``guild_id``: a guild other
+    than the one in the settings. Being cancelled ends it early."""
     given, found = read_quietly(env_file)
-    if guild_id is not None:  # of which the settings say nothing more
+    if guild_id is not None:  # channels and roles in the settings are those of the usual guild
         given = replace(
             given, allowed_guild_id=guild_id, gallery_channel_id=None, role_limits=(), priority_roles=()
         )
@@ -78,7 +78,7 @@ async def try_discord(env_file: Path, *, guild_id: int | None, as_json: bool) ->
     text = inspection.as_text(sections, everything=True)
     print_redacted(given, [inspection.as_json(sections) if as_json else text])
     if interrupted:
-        return 128 + signal.SIGINT  # as shells have it
+        return 128 + signal.SIGINT  # as in shells
     return 0 if inspection.sound(sections) else 1
 
 

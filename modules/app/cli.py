@@ -17,7 +17,7 @@ from modules import VERSION
 from modules.app import developer
 
 INTERRUPTED = 130
-"""The exit code after Ctrl-C, as shells have it."""
+"""The exit code after Ctrl-C, as in shells."""
 
 UNREAD = 141
 """The exit code for output that nobody reads any more, as in shells."""
@@ -37,14 +37,14 @@ def main(arguments: Sequence[str], *, root: Path, help_text: str) -> int:
         try:
             print(flush=True)
         except BrokenPipeError:
-            # The reader, such as head, has seen enough. Python would tell of it at its end.
+            # The reader, such as head, has seen enough. Python would report it as an error when it exits.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return UNREAD
         raise
 
 
 def _main(arguments: Sequence[str], root: Path, help_text: str) -> int:
-    for stream in (sys.stdout, sys.stderr):  # a console without a character shows another one instead
+    for stream in (sys.stdout, sys.stderr):  # "?" in place of what a console cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     if arguments[:1] in (["-h"], ["--help"], ["help"]):

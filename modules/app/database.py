@@ -31,7 +31,7 @@ async def copied(source_url: str, target_url: str) -> int:
         done = await copy_database(source_url, target_url)
     except asyncio.CancelledError:
         sys.stderr.write("Stopped; nothing was copied\n")
-        return 130  # as shells have it after Ctrl-C
+        return 130  # as in shells after Ctrl-C
     sys.stdout.write("\n".join(_told(done)) + "\n")
     return 0
 

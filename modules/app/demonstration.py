@@ -17,7 +17,8 @@ from modules.utils.settings import settings
 
 
 async def demonstrate(options: Namespace, root: Path) -> int:
-    """Serve with the parts that ``options`` simulate, until the script ends. Raises `StartupError`."""
+    """Serve with the simulated parts that ``options`` ask for, until the script (``--script``) is over or the
+    process is told to end. Raises `StartupError`."""
     # if both sides are simulated, the operator's own settings are not read, so their faults do not matter
     real = options.real_discord or options.comfy_urls
     own = {**settings.read_file(root / ".env"), **os.environ} if real else {}

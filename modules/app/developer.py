@@ -81,7 +81,7 @@ def rerun_if_packages_are_missing(root: Path, arguments: Sequence[str]) -> int |
     if bootstrap.met(root / RUNNING):
         return None
     python = bootstrap.python_of(root)
-    if not bootstrap.running_in(root) and bootstrap.starts(python):  # there, the same is asked again
+    if not bootstrap.running_in(root) and bootstrap.starts(python):  # in that Python, this runs once more
         return _rerun(python, root, arguments)
     environment = root / bootstrap.ENVIRONMENT
     writable = os.access(environment if environment.exists() else root, os.W_OK)

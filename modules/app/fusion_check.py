@@ -1,7 +1,8 @@
 """``bot.py check --fusion``: do fused pictures on a server match those made alone, and what is the gain?
 
 It writes its findings into the database, one row for each model and server. A running bot reads them at its
-next look at the server (once a minute, and whenever the server comes back), another one at its start.
+next look at the server (once a minute, and whenever the server comes back); one that is not running reads
+them when it starts.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class CheckedServer:
 async def report(env_file: Path, models: Path, wanted: Sequence[str], *, sheets: Path, as_json: bool) -> int:
     """Check what is ``wanted`` (an address, a model, both or neither) and print it; returns the exit code.
     Contact sheets go into the folder ``sheets``. Being cancelled ends the run at the server, too; what was
-    found before stays. Raises `BadSettings` for what cannot be meant."""
+    found before stays. Raises `BadSettings` if ``wanted`` cannot be used or no server is found."""
     settings, _ = read_quietly(env_file)
     redacted = Redactor(settings.secrets())
 
@@ -90,14 +91,14 @@ async def report(env_file: Path, models: Path, wanted: Sequence[str], *, sheets:
     url, model = _understood(wanted, templates)
     chosen = templates if model is None else {model: templates[model]}
 
-    def show(lines: Iterable[str]) -> None:  # at once: a check takes minutes, and may be ended before its end
+    def show(lines: Iterable[str]) -> None:  # at once: a check takes minutes, and may be stopped early
         if not as_json:
             print_redacted(settings, lines)
 
     try:
         servers = await check_servers(settings, chosen, url, sheets=sheets, say=say, show=show)
     except asyncio.CancelledError:
-        return 128 + signal.SIGINT  # as shells have it
+        return 128 + signal.SIGINT  # as in shells
     elastic = [each for each in (settings.comfy_urls if url is None else (url,)) if is_elastic(each)]
     for each in elastic:
         why = "it is an address of Comfy API v2, which makes pictures one by one: there is nothing to check"
@@ -138,8 +139,8 @@ async def check_servers(
     say: Say,
     show: Show,
 ) -> list[CheckedServer]:
-    """Check the models on the server at ``url`` (None: on all of the settings), one after another. ``say`` is
-    told what is being done, ``show`` what was found."""
+    """Check the models on the server at ``url`` (None: on every server that the settings name), one after
+    another. ``say`` is told what is being done, ``show`` what was found."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
 
         def client(address: str) -> ComfyClient:
@@ -288,7 +289,7 @@ def _seconds(trial: ModelTrial) -> str:
 
 
 def _as_json(servers: Sequence[CheckedServer]) -> str:
-    """Distances as in `Difference`; ``psnr`` is null for equal pictures."""
+    """Differences have the fields of `Difference`; ``psnr`` is null for equal pictures."""
     told = {
         "ok": all(server.sound for server in servers),
         "servers": [

@@ -40,7 +40,7 @@ AUTHENTICATION_FAILED = 4004
 REFUSED = "Discord does not accept it; reset it in the developer portal: Bot → Reset Token"
 
 REFUSED_SECONDS = 900.0
-"""To wait after a refusal that does not say for how long: trying on would make a ban longer."""
+"""Seconds to wait after a refusal that does not say for how long: more tries would make a ban longer."""
 
 
 class DiscordRefuses(ConnectionError):
@@ -143,8 +143,8 @@ async def serve(
     meanwhile: Callable[[], Awaitable[int]] | None = None,
     listener: JobListener | None = None,
 ) -> int:
-    """Serve until something (or ``meanwhile``) ends; what is under way is finished before it returns.
-    ``listener`` hears of the jobs, too."""
+    """Serve until one of its tasks ends (``meanwhile`` is one of them); what is under way is finished before
+    it returns. ``listener`` hears of the jobs, too."""
     composed = compose(
         settings,
         env_file=env_file,
@@ -193,7 +193,7 @@ async def _work(product: Product) -> int:
 
 async def _stay_connected(bot: ImageBot, token: str) -> int:
     """Stay in Discord until the bot closes itself. Raises ConnectionError if Discord cannot be reached, and
-    `StartupError` if it will not have the bot."""
+    `StartupError` if it does not accept the bot."""
     try:
         await bot.login(token)
     except discord.LoginFailure:
@@ -215,7 +215,7 @@ async def _stay_connected(bot: ImageBot, token: str) -> int:
 
 
 def _told_to_wait(error: discord.HTTPException) -> float:
-    """Seconds that Discord, or Cloudflare before it, wants to hear nothing from this address."""
+    """For how many seconds Discord, or Cloudflare in front of it, wants to hear nothing from this address."""
     told = error.response.headers.get("Retry-After", "")
     return float(told) if told.isdigit() and int(told) else REFUSED_SECONDS
 
@@ -252,8 +252,8 @@ async def _first_to_end(*works: Awaitable[int | None]) -> int:
 
 
 async def _wind_down(product: Product, work: asyncio.Future[int], began: float) -> None:
-    """Take nothing new, let running pictures finish and be sent, tell the others that their place is kept.
-    ``began``: when the work began, by `time.monotonic`."""
+    """Take nothing new, let running pictures finish and be sent, tell those who still wait that their place
+    is kept. ``began``: when the work began, by `time.monotonic`."""
     queue, fleet = product.queue, product.fleet
     queue.close("shutting-down")
     try:

@@ -45,7 +45,7 @@ MISSING = 2
 """The exit code when an answer is missing and there is no terminal to ask on."""
 
 EVERY_SECONDS = 2.0
-"""Between two looks whether the bot is in a server by now."""
+"""Seconds between two checks whether the bot is in a server by now."""
 
 FIRST_ADDRESS = "http://127.0.0.1:8188"
 PORTAL = "https://discord.com/developers/applications"
@@ -85,7 +85,7 @@ def set_up(root: Path, env_file: Path, given: Given) -> int:
         setup.ask_all()
     except (KeyboardInterrupt, EOFError):
         setup.say("", f"Stopped; {env_file.name} was not changed")
-        return 128 + signal.SIGINT  # as shells have it
+        return 128 + signal.SIGINT  # as in shells
     setup.write(env_file)
     code = check.report(env_file, root / "flujos")
     before = "" if code == 0 else "Fix the problems above. "
@@ -107,7 +107,7 @@ class Setup:
     _link: str = field(init=False, default="")
 
     def missing(self) -> list[str]:
-        """The flags of answers that nobody can give."""
+        """The flags for answers that are still needed, if there is no terminal to ask on."""
         needed = {
             "--token-file FILE": self.given.token_file or self.now.discord_token,
             "--guild ID": self.given.guild or self.now.allowed_guild_id,
@@ -116,7 +116,7 @@ class Setup:
         return [] if self.asks else [flag for flag, answer in needed.items() if not answer]
 
     def ask_all(self) -> None:
-        """Have all answers, from the command line, from before (if it does not ask) or from the person."""
+        """Get every answer: from the command line, from before (if it does not ask), or from the person."""
 
         def first(given: str | None, known: object) -> str | None:
             return given if given is not None or self.asks else str(known)
@@ -221,7 +221,8 @@ class Setup:
             self._guilds(at_least_one=True)
 
     def _guilds(self, *, at_least_one: bool = False) -> Mapping[int, str]:
-        """The servers that the bot is in; a Discord that cannot be reached is asked again."""
+        """The servers that the bot is in. If Discord cannot be reached, it is asked again; without a
+        terminal, `BadSettings` is raised."""
 
         async def look(ask: Ask) -> Mapping[int, str]:
             said = ""
@@ -264,7 +265,7 @@ class Setup:
         return self._ask(question, known or FIRST_ADDRESS)
 
     def _take_addresses(self, answer: str) -> None:
-        """Take the addresses if all servers answer, or if the person wants them anyway."""
+        """Take the addresses. If a server does not work, a person at the terminal is asked first."""
         try:
             self.now = replace(self.now, comfy_urls=values.server_urls(answer), max_batch_size=(None,))
         except ValueError as fault:
@@ -322,7 +323,8 @@ class Setup:
                     self.say(line)
 
     def _offer_node_pack(self, name: str, report: ServerReport) -> None:
-        """Copy the node pack, or a newer one, into a ComfyUI on this machine."""
+        """Copy our node pack into a ComfyUI on this machine that has none, or none that fits, if the person
+        wants that."""
         source = self.root / "comfy_custom_nodes" / "fullet"
         here = values.is_loopback(urlsplit(f"//{name}").hostname or "")
         if report.pack or not here or not source.is_dir():

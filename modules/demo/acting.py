@@ -73,7 +73,7 @@ class Person:
         self.name = str(user.user.get("global_name") or user.user["username"])
 
     async def act(self, jobs: int, *, too_much: bool = False, broken: bool = False) -> list[Outcome]:
-        """Make ``jobs`` pictures, after asking for too much or uploading what is no picture."""
+        """Make ``jobs`` pictures, after asking for too much or uploading a file that is not a picture."""
         try:
             channel = await self._general()
             models = await self._models(channel)
@@ -101,7 +101,7 @@ class Person:
         return self._told(replace(outcome, refused=None, problem=f"refused: {outcome.refused}"))
 
     async def _ask_for_too_much(self, channel: str, model: str) -> list[Outcome]:
-        """One more than they may have, all in the same moment: exactly one is refused."""
+        """One more than they may have, all at the same moment: exactly one must be refused."""
         count = self._limit + 1
 
         async def one(number: int) -> Outcome:
@@ -115,7 +115,7 @@ class Person:
         return asked
 
     async def _upload_no_picture(self, channel: str) -> Outcome:
-        """An edit of a text file, which has to end in a sentence."""
+        """Ask for an edit of a text file, which has to be refused with a sentence."""
         outcome = await self._ask(
             channel, 200, "edit", "", File(filename="photo.png", data=b"no picture at all")
         )
@@ -138,7 +138,7 @@ class Person:
         try:
             invocation = await self._user.command(command, channel, **options)
             reply = await invocation.reply(timeout=30)
-            if _LINK.search(text_of(reply)) is None:  # what is taken is shown in a channel
+            if _LINK.search(text_of(reply)) is None:  # an accepted request's answer links to its channel
                 return replace(asked, refused=_first_line(text_of(reply)))
             return await self._received(asked, _number_in(text_of(reply)), started)
         except (InvocationFailed, asyncio.TimeoutError) as error:
@@ -192,7 +192,7 @@ class Person:
 
 
 def fault_of(data: bytes, prompt: str, text: str, *, signed: bool) -> str | None:
-    """What is wrong with a picture that came under ``text``: it must be one, and made of ``prompt``."""
+    """What is wrong with a picture that came under ``text``: it must be one, and made from ``prompt``."""
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
@@ -205,7 +205,7 @@ def fault_of(data: bytes, prompt: str, text: str, *, signed: bool) -> str | None
 
 
 def _photo(number: int) -> bytes:
-    """A small picture to edit, of another colour each time."""
+    """A small picture to edit, in a different colour each time."""
     buffer = io.BytesIO()
     Image.new("RGB", (512, 512), (40 * number % 256, 90, 160)).save(buffer, "PNG")
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Runs a module until standard input closes, which the system does when the parent process is gone.
+"""Runs a module until standard input is closed; the system closes it when the parent process is gone.
 
 ``python -m modules.demo.child modules.demo.discord_server --port 0``
 """

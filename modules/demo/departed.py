@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler
 
 @web.middleware
 async def client_may_leave(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """That is no fault of the server: aiohttp would log it as one, with its traceback."""
+    """A client that has left is no fault of the server, but aiohttp would log it as one, with a traceback."""
     try:
         return await handler(request)
     except ConnectionResetError:

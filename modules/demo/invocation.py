@@ -23,7 +23,8 @@ class Screen(Protocol):
 
 
 class InvocationFailed(Exception):
-    """The application did not respond, or Discord's client would not have sent this; the text is its own."""
+    """The application did not respond, or Discord's client would not have sent this; the text is what the
+    user is told."""
 
 
 class Invocation:

@@ -1,4 +1,4 @@
-"""What a newcomer sees first: two other people ask for pictures, which run together, and one shares theirs,
+"""What a newcomer sees first: two other people ask for pictures, which run together, and each shares one,
 so that the status page and the gallery are not empty."""
 
 from __future__ import annotations

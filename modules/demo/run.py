@@ -100,7 +100,7 @@ def _gpu_arguments(seed: int, seconds_per_image: float) -> list[str]:
 async def server_process(module: str, arguments: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
     """``python -m module``, and what it says about itself in the one line of JSON that it prints first.
 
-    It ends when its standard input is closed, which the system does for us if we are killed.
+    It ends when its standard input is closed; if we are killed, the system closes it.
     Raises `ServerDidNotStart`.
     """
     # A group of its own: Ctrl-C is for the bot, which still needs its servers while it finishes.

@@ -1,7 +1,7 @@
 """The demonstration without a browser: simulated people act at once, and each of their requests is checked.
 
 Everybody makes pictures with each model and edits one; one person asks for more than they may, one
-uploads a file that is no picture. What comes back must be their own: the simulated GPUs sign each
+uploads a file that is not a picture. What comes back must be their own: the simulated GPUs sign each
 picture with its prompt and seed.
 """
 

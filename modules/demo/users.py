@@ -178,7 +178,7 @@ class SimulatedUser:
         return self._messages[channel].get(str(message_id)) if channel else None
 
     async def until(self, condition: Callable[[], T | None], timeout: float = 30.0) -> T:
-        """The condition's value as soon as it is true; it is asked again after each event."""
+        """The condition's value as soon as it is true; it is checked again after each event."""
         value = condition()
         if value:
             return value

@@ -24,7 +24,7 @@ from modules.queue_manager.errors import QueueClosed
 log = getLogger(__name__)
 
 GUILD_PATIENCE = 30.0
-"""Seconds for which a guild is waited for that is there and not yet known."""
+"""Seconds to wait for the channels and roles of a guild that the bot is in."""
 
 LAST_WORDS = 5.0
 """Seconds for which closing waits for answers that are under way."""
@@ -33,7 +33,7 @@ _ABOUT_THE_BOT_ITSELF = frozenset({"guild_join", "guild_remove", "guild_availabl
 """Events of other guilds that the guard itself needs."""
 
 _ANSWERED_ANYWHERE = frozenset({"command", "command_completion", "command_error", "component", "interaction"})
-"""What people of other guilds do, who are told that the bot does not serve them."""
+"""Events caused by people in other guilds, who get the answer that the bot does not serve them."""
 
 
 class GuardedTree(app_commands.CommandTree["ImageBot"]):
@@ -175,8 +175,8 @@ class ImageBot(commands.Bot):
     async def close(self) -> None:
         """Finish answering, and disconnect. May be called twice.
 
-        discord.py calls this, too, when the gateway ends the connection for good; then the others must first
-        be told to stop.
+        discord.py calls this, too, when the gateway ends the connection for good. Then it does nothing: the
+        other parts of the bot stop first, and close the connection at the end.
         """
         if asyncio.current_task() is self._connecting:
             return

@@ -17,7 +17,7 @@ from modules.utils.inspection import Finding
 API_BASE = "https://discord.com/api/v10"
 TIME_LIMIT = 15.0
 FULL = 450
-"""Channels in a guild from which on `check` gives a hint."""
+"""`check` gives a hint when a guild has this many channels."""
 
 Ask = Callable[[str], Awaitable[Any]]
 """Asks Discord's API for a path by GET. Raises `Refusal`, or an error of the network."""
@@ -32,7 +32,7 @@ class Refusal(Exception):
 
 
 def asking(session: aiohttp.ClientSession, token: str, api_base: str = API_BASE) -> Ask:
-    """Asks by a session of its own, while no bot is connected."""
+    """Asks through ``session``, while no bot is connected."""
     headers = {
         "Authorization": f"Bot {token}",
         "User-Agent": f"DiscordBot (https://github.com/Rapptz/discord.py {discord.__version__})",
@@ -50,7 +50,7 @@ def asking(session: aiohttp.ClientSession, token: str, api_base: str = API_BASE)
 
 
 def asking_by(http: HTTPClient) -> Ask:
-    """Asks by the connected bot's client, which keeps to Discord's rate limits."""
+    """Asks through the connected bot's client, which keeps to Discord's rate limits."""
 
     async def ask(path: str) -> Any:
         try:

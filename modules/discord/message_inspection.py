@@ -51,7 +51,7 @@ CHANNEL = "fullet-check"
 TOPIC = "python bot.py check --discord tries the bot's messages here, then deletes this channel"
 
 LEFT_BEHIND = timedelta(minutes=30)
-"""The age from which such a channel is not that of a check that is still running."""
+"""A channel older than this was left behind: no check runs that long."""
 
 REMOVAL_LIMIT = 30.0
 """Seconds for deleting the channel, in which Ctrl-C does not interrupt."""
@@ -65,7 +65,7 @@ LIMIT_HEADERS = tuple(
 
 
 class _Otherwise(Exception):
-    """Discord answered, but did something else than the bot relies on."""
+    """Discord answered, but did something other than what the bot relies on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,8 +267,8 @@ class _Trial:
         self.found.append(Finding(level=level, what=what, fix=fix))
 
     async def _holds(self, belief: str, work: Awaitable[str], otherwise: str) -> bool:
-        """Whether ``work`` ends, which shows that ``belief`` holds; it returns what more there is to tell.
-        ``otherwise``: what follows if it does not."""
+        """Whether ``work`` ends without an error, which shows that ``belief`` holds. What ``work`` returns is
+        reported, too; ``otherwise``: what follows if it fails."""
         before = len(self.answers.all)
         try:
             more = await work
@@ -358,7 +358,7 @@ class _Trial:
         return await client.post(self.channel_id, outgoing, level=Priority.DELIVER, nonce=once)
 
     async def _compare(self, posted: Posted, sent: OutgoingMessage, files: tuple[FileUpload, ...]) -> None:
-        """Raise `_Otherwise` if Discord has something else there than what was sent."""
+        """Raise `_Otherwise` if Discord has something other than what was sent."""
         message = await self.new_client().message(posted)
         unlike = "; ".join(_differences(message, sent, files))
         if unlike:
@@ -398,8 +398,8 @@ class _Trial:
         return " and ".join(way for way, works in ways if works)
 
     async def _try_sizes(self) -> None:
-        """One upload that just fits, and one that does not. Of a boosted server's limit, only that more than
-        elsewhere fits: the whole would take minutes."""
+        """One upload that just fits, and one that does not. On a boosted server only one upload, a byte more
+        than fits elsewhere: the whole limit would take minutes."""
         limit = self.guild.filesize_limit
         boosted = limit > FILE_LIMIT
         largest = FILE_LIMIT + 1 if boosted else limit
@@ -459,7 +459,7 @@ def _fix(error: Exception, otherwise: str) -> str:
 def _differences(
     message: Mapping[str, Any], sent: OutgoingMessage, files: tuple[FileUpload, ...]
 ) -> Iterator[str]:
-    """What Discord shows otherwise than it was sent."""
+    """What Discord shows differently from how it was sent."""
     drawn = {"components": sent.view.to_components() if sent.view is not None else []}
     texts = _texts(drawn) if isinstance(sent.view, discord.ui.LayoutView) else [sent.text]
     shown = [message["content"]] if message["content"] else _texts(message)
@@ -492,7 +492,7 @@ def _files_of(message: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _limit(method: str, answers: Iterable[_Answer]) -> str:
-    """The limit of a method as the headers have it: ``POST 5 in 5 s``."""
+    """The limit of a method as the headers give it: ``POST 5 in 5 s``."""
     told = [each.headers for each in answers if each.method == method and LIMIT_HEADERS[0] in each.headers]
     seconds = max((float(headers["X-RateLimit-Reset-After"]) for headers in told), default=0)
     return f"{method} {told[-1]['X-RateLimit-Limit']} in {seconds:.2g} s" if told else f"{method} unknown"

@@ -81,7 +81,7 @@ async def sample_messages(
     preview = replace(_drawn("preview"), alt=plain(first.request.prompt, 1000))
     result = await _result(made, messages, limit)
     other = replace(made, request=replace(made.request, seed=made.request.seed + 1))
-    owner = f"@everyone <@{bot_id}>"  # more than it says, to see that nobody is pinged
+    owner = f"@everyone <@{bot_id}>"  # more than the real warning has, to check that nobody is pinged
     warning = OutgoingMessage(
         text=messages.text(LOCALE, "session-closing", owner=owner, when=moment(now + 300))
     )
@@ -122,7 +122,7 @@ async def sample_messages(
 
 
 def _drawn(name: str) -> FileUpload:
-    """A small picture, another for each name."""
+    """A small picture, the same for all names of one length."""
     out = io.BytesIO()
     Image.linear_gradient("L").rotate(len(name) * 90).save(out, "PNG")
     return FileUpload(name=f"{name}.png", data=out.getvalue(), alt=f"the picture {name}", size=SIZE)

@@ -33,6 +33,6 @@ async def gather_or_cancel(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list
         while left := [task for task in tasks if not task.done()]:
             for task in left:
                 task.cancel()
-            # A driver of a database may lose a cancellation, or make another error of it.
+            # A database driver may lose a cancellation, or turn it into another error.
             await asyncio.wait(left, timeout=CANCEL_AGAIN)
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -85,8 +85,8 @@ class Deliveries:
         self.publisher.tell(delivered)
 
     async def _receipt(self, finished: Finished) -> Receipt:
-        """Deliver, trying again in growing pauses: forever while the store is away, `DELIVERIES` times after
-        other errors. Each new try first looks whether the picture was posted.
+        """Deliver, trying again with growing pauses: forever while the database cannot be reached,
+        `DELIVERIES` times after other errors. Each new try first looks whether the picture was posted.
 
         Raises `GenerationError` when it gives up, and `LeaseLost`.
         """

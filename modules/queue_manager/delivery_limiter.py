@@ -43,7 +43,7 @@ class ArrivalOrder:
 
     @asynccontextmanager
     async def of(self, channel_id: int) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-        """Gives what to await before going on; inside, those who came later wait."""
+        """Yields a function to await before going on; those who came later wait until this block ends."""
         before, mine = self._last.get(channel_id), asyncio.Event()
         self._last[channel_id] = mine
 

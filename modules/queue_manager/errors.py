@@ -1,4 +1,4 @@
-"""Every error the bot raises on purpose.
+"""The errors that packages share; each package may have others of its own.
 
 A `RequestRejected` tells a person why their request cannot be taken; a `GenerationError` is a run that
 failed, and its `Blame` says what to do next; a `StoreError` concerns the database; a `StartupError` ends the
@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 Blame = Literal["server", "size", "fusion", "content", "nobody"]
-"""Where a failed run's cause lies: the server (try another), the batch's size (try fewer), that it was
-fused (run its jobs one by one), one of its jobs (split until it stands alone), or none of them (give up)."""
+"""Where a failed run's cause lies: the server (try another), the batch's size (try fewer), that it was fused
+(run its jobs one by one), one of its jobs (split until that one is alone), or none of them (give up)."""
 
 
 class BotError(Exception):

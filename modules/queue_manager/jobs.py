@@ -38,7 +38,7 @@ class Size:
 
     @property
     def work(self) -> float:
-        """About how many times as long as for 1024×1024 a sampler step takes: in proportion to the pixels.
+        """About how many times as long a sampler step takes as at 1024×1024: in proportion to the pixels.
         Smaller pictures are not much faster, since they leave a part of the GPU unused."""
         return max(self.width * self.height / 2**20, 1.0)
 
@@ -229,8 +229,9 @@ class BatchKey:
 class Job:
     """One accepted request. ``number`` never repeats and grows with acceptance; it is shown to people.
 
-    ``queued_at`` is in Unix seconds. ``attempts`` counts its runs that began and failed without the job being
-    to blame. ``maybe_posted``: it may already have been delivered, so look before posting.
+    ``queued_at`` is in Unix seconds. ``attempts`` counts submissions that failed, and runs that began and
+    failed, without the job being to blame. ``maybe_posted``: it may already have been delivered, so look
+    before posting.
     """
 
     id: JobId
@@ -251,8 +252,8 @@ class Job:
 class Batch:
     """Jobs of one key that run as one. ``id`` is a canonical lower-case UUID and ComfyUI's ``prompt_id``.
 
-    ``rows`` is the row of each job in the run, if that differs from its place in ``jobs``: a batch of a
-    former process has only the jobs that have not ended. ``fused`` is false if the model's own graph runs as
+    ``rows`` is the row of each job in the run, if that differs from its place in ``jobs``: a batch of an
+    earlier process has only the jobs that have not ended. ``fused`` is false if the model's own graph runs as
     it is, for a single job.
     """
 
@@ -264,7 +265,7 @@ class Batch:
 
     @property
     def shared(self) -> bool:
-        """Whether the run may have other rows than one: cancelled jobs stay in it, and a former process's
+        """Whether the run may have more than one row: cancelled jobs stay in it, and an earlier process's
         batch no longer names those that have ended."""
         return len(self.jobs) > 1 or bool(self.rows)
 
@@ -290,9 +291,9 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scaling:
-    """To what size a picture is brought: to that of ``shapes`` whose proportions are nearest to its own (of
-    one alone: to that), else in its own proportions, so that its longer side is ``longest`` or it has about
-    ``pixels`` in all, both sides in steps of ``step``."""
+    """How a picture is scaled. With ``shapes``: to the one whose proportions are nearest to its own.
+    Otherwise it keeps its proportions, and its longer side becomes ``longest``, or it gets about ``pixels``
+    in all; both sides are multiples of ``step``."""
 
     shapes: tuple[Size, ...] = ()
     longest: int = 0
@@ -385,9 +386,9 @@ class Learned:
 class FusionCheck:
     """What ``check --fusion`` last found about one model on one engine. It survives a restart.
 
-    ``version`` as that of `Learned`; ``checked_at`` in Unix seconds; ``gain``: how many times as many
-    pictures a second come of batches of ``rows`` as alone (0 and 0: not measured); ``why_alone`` why the
-    model is not fused there until it is checked again (None: it is).
+    ``version`` as that of `Learned`; ``checked_at`` in Unix seconds; ``gain``: how many times as fast
+    pictures are made in batches of ``rows`` as alone (0 and 0: not measured); ``why_alone`` why the model is
+    not fused there until it is checked again (None: it is).
     """
 
     version: str
@@ -399,7 +400,7 @@ class FusionCheck:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Elastic:
-    """How an engine is used that is not your own GPU and may cost money: up to ``slots`` runs at once, with
+    """How an engine that is not your own GPU, and may cost money, is used: up to ``slots`` runs at once, with
     one picture each, for jobs that would wait longer than ``after`` seconds for your own GPUs (0: for any job
     that these do not take first)."""
 

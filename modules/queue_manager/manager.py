@@ -193,7 +193,8 @@ class QueueManager:
 
     @contextmanager
     def shut_for(self, user_id: int) -> Iterator[bool]:
-        """Inside, nothing is accepted from this person; gives whether they have no job and ask for none."""
+        """Inside, nothing is accepted from this person; yields whether they have no job and are not
+        submitting one."""
         idle = not self._queue.active_count(user_id) and user_id not in self._reserved
         self._shut[user_id] += 1
         try:
@@ -343,8 +344,8 @@ class QueueManager:
         self._closed = None
 
     async def recover(self) -> None:
-        """Take over what a former process left: waiting jobs in their order, and batches that engines may
-        still have, which their workers will ask for."""
+        """Take over what an earlier process left: waiting jobs in their order, and batches that engines may
+        still have, which their workers will ask about."""
         self.dispatcher.engines.recall(await self._store.learned())
         backlog = await self._store.backlog()
         at_engines = {
@@ -374,8 +375,8 @@ class QueueManager:
             log.info("Recovered", extra={"waiting": len(backlog.waiting), "dispatched": len(at_servers)})
 
     def _renewed(self, job: Job) -> Job:
-        """A former process's job with the graph that its model has now, if it was accepted with another
-        one while that process ran: nobody has that any more."""
+        """An earlier process's job, changed to the graph that its model has now if it was accepted with one
+        that is gone: only that process had it."""
         offer = self.offers.named(job.request.model)
         if offer is None or job.key.model in self.offers.by_id:
             return job
@@ -449,7 +450,7 @@ class QueueManager:
             raise BadSize(size=str(request.sources[0].size), allowed=str(request.size))
 
     def _labels(self, can: Callable[[ModelOffer], bool]) -> str:
-        """Of the models that can; ``none`` if there are none."""
+        """The labels of the models that can and are not nsfw; ``none`` if there are none."""
         return ", ".join(offer.label for offer in self.offers if can(offer) and not offer.nsfw) or "none"
 
     def _offer(self, request: GenerationRequest) -> ModelOffer:

@@ -58,7 +58,7 @@ class RunStarted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunProgress:
-    """``step`` of ``steps`` sampler steps are done; 0: a node before the sampler began."""
+    """``step`` of ``steps`` sampler steps are done; 0: a node is running and no sampler has begun."""
 
     step: int
     steps: int
@@ -109,21 +109,22 @@ class ImageEngine(Protocol):
 
     @property
     def name(self) -> str:
-        """Host and port, or what else identifies it, without credentials: for people and logs."""
+        """Host and port, or whatever else identifies it, without credentials: for people and logs."""
 
     @property
     def elastic(self) -> Elastic | None:
         """The terms on which it is used; None for your own GPU."""
 
     async def probe(self) -> Capabilities:
-        """What the server can do now. Raises `EngineUnavailable` (or a child) if it is not there."""
+        """What the server can do now. Raises `EngineUnavailable` (or a subclass) if it is not there."""
 
     async def submit(self, batch: Batch) -> Run:
-        """Put the batch into the server's own queue. Raises `GenerationError`; then nothing is queued."""
+        """Put the batch into the server's own queue. Raises `GenerationError`; then nothing is queued, as far
+        as that can be found out."""
 
     async def resume(self, batch: Batch) -> Run | None:
-        """Follow a run that a former process submitted; None if the server does not have it. ``batch.id`` is
-        the run's id, or still our own if the process died before it knew the run's."""
+        """Follow a run that an earlier process submitted; None if the server does not have it. ``batch.id``
+        is the run's id, or still our own if the process died before it knew the run's."""
 
     async def doubtful(self) -> None:
         """Return when its socket breaks: a reason to ask whether the server is still there."""
@@ -230,8 +231,8 @@ class JobListener(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
-    """Where a picture went, and the ``size`` of the file, if known. ``where`` is kept if it could not be
-    posted anywhere; then the store keeps the bytes."""
+    """Where a picture went, and the ``size`` of the picture that was posted, if known. ``where`` is kept if
+    it could not be posted anywhere; then the store keeps the bytes."""
 
     where: Literal["channel", "new-channel", "direct-message", "kept"]
     channel_id: int | None = None
@@ -265,8 +266,9 @@ JobTurn = Dispatched | Requeued | Finished | Delivered | Failed | Cancelled
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backlog:
-    """What a former process left: waiting jobs in their order, and the batches given to each engine (by name,
-    in the order of submission; of each batch, the jobs that have not ended, with their `Batch.rows`)."""
+    """What an earlier process left: waiting jobs in their order, and the batches given to each engine (by
+    name, in the order of submission; of each batch, the jobs that have not ended, with their
+    `Batch.rows`)."""
 
     waiting: tuple[Job, ...] = ()
     dispatched: Mapping[str, tuple[Batch, ...]] = field(default_factory=dict)
@@ -283,13 +285,14 @@ class JobStore(Protocol):
         `StoreUnavailable` or `LeaseLost`; then nothing was accepted."""
 
     async def record(self, turn: JobTurn) -> None:
-        """Journal a turn; returns once it is safe. Waits while the database is away. Raises `LeaseLost`."""
+        """Journal a turn; returns once it is safe. Waits while the database cannot be reached. Raises
+        `LeaseLost`."""
 
     async def source(self, key: str) -> bytes:
         """The bytes of a source image. Raises KeyError if it is gone."""
 
     async def backlog(self) -> Backlog:
-        """What a former process left."""
+        """What an earlier process left."""
 
     async def learned(self) -> Mapping[str, Mapping[str, Learned]]:
         """What runs have taught, by engine and model."""

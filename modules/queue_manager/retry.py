@@ -78,7 +78,8 @@ class Retry:
         because: str | None = None,
     ) -> None:
         """The jobs wait again, except those cancelled meanwhile: not for the engine ``avoid`` while others
-        can take them, and with no other jobs if ``together``, since they failed on ``because``."""
+        can take them; with ``because``, the engine on which they failed, they run together and with no
+        others."""
         for job in jobs:
             if self.queue.entry(job.id) is not None:
                 await self.journal.record(Requeued(job=job, error=error))
@@ -119,7 +120,8 @@ class Retry:
             await self.fail(job, error)
 
     async def _elsewhere(self, job: Job, error: GenerationError, in_flight: InFlightBatch) -> None:
-        """Once more, on another engine if there is one; it counts as an attempt only if the run had begun."""
+        """Once more, on another engine if there is one. It counts as an attempt, unless the run still waited
+        in the server's queue."""
         begun = in_flight.started_at is not None or in_flight.run is None or error.blame == "size"
         again = replace(job, attempts=job.attempts + begun)
         if again.attempts < self.max_attempts:

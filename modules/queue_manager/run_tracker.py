@@ -118,7 +118,7 @@ class RunTracker:
         self.retry.put_back(in_flight.aboard)
 
     def rescue(self, in_flight: InFlightBatch) -> None:
-        """Following the batch failed by a bug of ours: its jobs that no other batch has now wait again."""
+        """Following the batch failed because of a bug: its jobs that no other batch has now wait again."""
         self.dispatcher.land(in_flight)
         for job in in_flight.aboard:
             entry = self.queue.entry(job.id)
@@ -132,12 +132,12 @@ class RunTracker:
             self.queue.mark(job.id, "taken")
 
     def inherit(self, orphans: Mapping[str, tuple[Batch, ...]]) -> None:
-        """Take over the batches that a former process gave to engines, by their names."""
+        """Take over the batches that an earlier process gave to engines, by their names."""
         self._orphans = dict(orphans)
 
     def orphans(self, engine: str) -> tuple[Batch, ...]:
-        """The batches that a former process gave to ``engine``; its worker asks once. Batches whose jobs have
-        all been cancelled since are included, because the server still has to drop them."""
+        """The batches that an earlier process gave to ``engine``; its worker asks once. Batches whose jobs
+        have all been cancelled since are included, because the server still has to drop them."""
         batches = self._orphans.pop(engine, ())
         return tuple(batch for batch in batches if batch.key.model in self.offers.by_id)
 

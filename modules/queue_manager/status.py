@@ -63,7 +63,7 @@ class EngineStatus:
         return 1 if self.elastic is None else self.elastic.slots
 
     def busy_share(self, seconds: float) -> float:
-        """The share of its capacity that was in use, of the last ``seconds``, which began with the bot."""
+        """The share of its capacity that has been in use since the bot started, ``seconds`` ago."""
         return min(1.0, self.busy_seconds / max(1.0, seconds) / self.slots)
 
 

@@ -26,7 +26,7 @@ EVERY_SECONDS = 2.0
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class StrandedJobs:
-    """`watch` is its whole life."""
+    """Run `watch` for as long as the bot runs."""
 
     queue: FairQueue
     dispatcher: Dispatcher

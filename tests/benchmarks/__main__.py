@@ -67,7 +67,7 @@ def _chosen(only: Sequence[str]) -> list[Subject]:
 
 
 async def measured(subject: Subject, runs: int, seconds: float, *, keep_going: bool) -> list[Result] | None:
-    """The figures of ``runs`` measurements, those that broke off without a number; None when all did."""
+    """The figures of ``runs`` measurements; one that broke off has no numbers. None when all broke off."""
     found: list[Measurement] = []
     sustained = {"seconds": seconds} if subject.sustained else {}
     runs = 1 if subject.once else runs

@@ -43,7 +43,7 @@ WAVE, WAVES, QUIET = 2400.0, 3, 1200.0
 PEAK = 4.0
 """Pictures a second that people ask for at the top of a wave: what five GPUs make."""
 SYNC = 15.0
-"""Seconds between two looks of the HorizontalPodAutoscaler."""
+"""Seconds between two checks by the HorizontalPodAutoscaler."""
 TOLERANCE = 0.1
 """It does nothing while the jobs for each GPU are so near to the threshold."""
 
@@ -58,7 +58,7 @@ def _simulate(seed: int) -> Measurement:
 
 @dataclass(kw_only=True, eq=False)
 class _Replica:
-    """A GPU that is paid from ``since`` to ``until``."""
+    """A GPU that is paid for from ``since`` to ``until``."""
 
     name: str
     since: float
@@ -117,7 +117,7 @@ class _Simulation:
         return [*self.gone, *self.replicas]
 
     def _turns(self) -> int:
-        """How often the number of GPUs changed its direction."""
+        """How often the number of GPUs turned from growing to shrinking or back."""
         steps = [after - before for before, after in pairwise(self.counts)]
         return sum((one > 0) != (two > 0) for one, two in pairwise(step for step in steps if step))
 
@@ -156,8 +156,8 @@ class _Simulation:
                 await self._become(0)
 
     async def _scale(self) -> None:
-        """The autoscaler, between one and the most: up at once, by as many as there are or by four; down to
-        the most that was wanted within the stabilization window, and no faster than the policy."""
+        """The autoscaler, between one and the most: up at once, but to no more than twice as many or four
+        more; down to the most that was wanted within the stabilization window, no faster than the policy."""
         wanted_at: deque[tuple[float, int]] = deque()
         left_at: deque[float] = deque()
         while True:

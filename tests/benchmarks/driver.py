@@ -25,8 +25,8 @@ async def drive(
 ) -> float:
     """Seconds from the first GPU's start to the last picture's arrival.
 
-    ``batches`` are the sizes of each GPU's batches, in order; ``skip`` how many runs each makes before the
-    clock starts, so that its noise is where another's was.
+    ``batches`` are the sizes of each GPU's batches, in order; ``skip`` is how many runs each makes before the
+    clock starts, so that it draws the same noise as the GPU that it is compared with.
     """
     async with aiohttp.ClientSession() as session:
         drivers = [_Driver(session, gpu, model, first=1 + 10_000 * n) for n, gpu in enumerate(gpus)]
@@ -55,7 +55,7 @@ class _Driver:
         )
 
     async def run(self, sizes: Sequence[int]) -> float:
-        """Hand in all at once, fetch what is done; when the last picture was there."""
+        """Hand in all at once and fetch what is done; returns when the last picture was there."""
         await self._engine.probe()
         made = []
         for size in sizes:

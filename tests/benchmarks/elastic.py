@@ -18,9 +18,9 @@ from tests.virtual_time import VirtualClock, run_virtual
 
 WAVE = 200
 CALM, WAVES_OF_CALM = 12, 10
-"""Jobs that the own GPU begins within ``AFTER`` seconds, and how often they come."""
+"""Jobs that your own GPU begins within ``AFTER`` seconds, and how often they come."""
 BATCH, OWN_BATCH, OWN_PICTURE = 4, 8.0, 3.0
-"""The own GPU makes 4 pictures in 20 s."""
+"""Your own GPU makes 4 pictures in 20 s."""
 SLOTS, SLOT_SECONDS = 8, 30.0
 AFTER = 60.0
 NOISE = 0.15

@@ -1,4 +1,4 @@
-"""How well the bot foretells when a picture will be there: two models, noisy durations, nothing known."""
+"""How well the bot predicts when a picture will be there: two models, noisy durations, nothing known."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from tests.benchmarks.subject import Figure, Measurement, Subject
 OTHERS = 9
 HEAVY = 200
 AT_ONCE = 3
-"""So many active jobs keep one waiting for each of the others at any time: at most two are in flight."""
+"""With this many active jobs, each of the others always has one waiting: at most two are in flight."""
 WINDOW = 40.0
 
 

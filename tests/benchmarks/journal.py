@@ -59,7 +59,7 @@ async def _opened(url: str) -> AsyncIterator[Database]:
 
 
 async def _latency(database: Database) -> float:
-    """Milliseconds that acceptance takes when one comes at a time, at the median."""
+    """The median milliseconds that acceptance takes when one job comes at a time."""
     taken = []
     for _ in range(JOBS):
         began = time.perf_counter()

@@ -1,6 +1,6 @@
 """What fusion still gains when everybody asks for something else; virtual time, the real queue and fleet.
 
-40 people with two pictures under way each, 4 GPUs. Each picture is drawn by chance from 3 models, 5 shapes, 5
+40 people with two pictures under way each, 4 GPUs. Each picture is drawn at random from 3 models, 5 shapes, 5
 choices of LoRA (none, or one of four) and 6 styles, every list by Zipf's law (the n-th of a list is asked for
 1/n as often as the first, as word frequencies are: Zipf, "Human Behavior and the Principle of Least Effort",
 1949). A GPU takes 2 + n seconds for n pictures, so that a full batch of 4 is twice as fast as one by one, and

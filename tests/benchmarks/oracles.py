@@ -35,7 +35,7 @@ def noise(seed: int, share: float, count: int, *, skip: int = 0) -> tuple[float,
 
 def least_makespan(jobs: int, gpus: Sequence[Gpu]) -> float:
     """Seconds in which ``jobs`` could be done by the best split among ``gpus``, each in full batches and
-    a rest at its end. Never less than Graham's list schedule is within its bound of."""
+    a rest at its end."""
     if len(gpus) == 1:
         return _alone(jobs, gpus[0])
     first, others = gpus[0], gpus[1:]

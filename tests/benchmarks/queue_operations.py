@@ -42,7 +42,7 @@ def _rate(waiting: int, users: int, seed: int) -> float:
 
 
 async def _operations(waiting: int, users: int, seed: int) -> float:
-    """Submissions (with place and estimate) and takings a second while ``waiting`` jobs wait."""
+    """Jobs submitted (with place and estimate) and taken per second while ``waiting`` jobs wait."""
     queue, slot = _queue(), _learned_slot()
     queue.dispatcher.engines.add(slot)
     drawn = random.Random(seed)
@@ -65,7 +65,7 @@ def _with_keys(keys: int, seed: int) -> dict[str, float]:
 
 
 async def _keyed_operations(keys: int, seed: int) -> dict[str, float]:
-    """The same while four jobs wait for each of so many batch keys, and the slowest taking."""
+    """The same while four jobs wait for each of ``keys`` batch keys, and the slowest take."""
     queue, slot = _queue(negative="shared"), _learned_slot()
     queue.dispatcher.engines.add(slot)
     drawn, users = random.Random(seed), keys

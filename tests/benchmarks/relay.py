@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 PROBE = b"GET /system_stats"
-"""With this request the bot looks whether a server is there."""
+"""With this request the bot checks whether a server is there."""
 
 
 class Relay:
     """Forwards bytes. `refuse`: nobody listens any more; `vanish`: nothing passes and no connection ends, as
-    if the host had lost its power; `freeze`: the same, but connections are still accepted."""
+    if the host had lost power; `freeze`: the same, but connections are still accepted."""
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)

@@ -172,7 +172,7 @@ class BotProcess:
             ending.cancel()
 
     def said(self, message: str, since: float = 0.0) -> list[dict[str, Any]]:
-        """Lines whose message begins so."""
+        """Lines whose message begins with ``message``."""
         return [line for line in self.log if line["at"] >= since and str(line["message"]).startswith(message)]
 
     def trouble(self) -> list[str]:

@@ -94,7 +94,7 @@ class _Simulation:
         self.pictures[finished.job.request.user_id] += 1
 
     def _went(self, jobs: Sequence[Job]) -> None:
-        """Whose one waiting job goes to a GPU wants the next one."""
+        """A person whose one waiting job goes to a GPU asks for the next one."""
         for job in jobs:
             if 1 < job.request.user_id <= EAGER:
                 self.wanting.put_nowait(job.request.user_id)

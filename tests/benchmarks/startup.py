@@ -65,7 +65,7 @@ async def _ready(session: aiohttp.ClientSession, discord: str, started: float) -
 
 
 async def _answered(person: Requester) -> float:
-    """When the first command that was typed as soon as it could be had its answer."""
+    """When the first command, typed as soon as it was offered, was answered."""
     while True:
         await person.until(lambda: any(c["name"] == "queue" for c in person.commands), 60)
         try:

@@ -38,8 +38,8 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Figures that one measurement gives. ``measure`` is given the number of the run, its seed, and, if it
-    is ``sustained``, for how many ``seconds``. What is run ``once`` has samples enough in one run."""
+    """Figures that one measurement gives. ``measure`` is given the number of the run, which is its seed,
+    and, if it is ``sustained``, for how many ``seconds``. If ``once``, one run has enough samples."""
 
     name: str
     figures: tuple[Figure, ...]

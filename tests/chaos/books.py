@@ -50,23 +50,23 @@ class Books(Protocol):
         ...
 
     def free(self) -> None:
-        """The dead one's lease has run out, which takes seconds where a server keeps it."""
+        """Make the dead bot's lease run out now; where a server keeps it, that would take seconds."""
         ...
 
     async def stop(self) -> None:
-        """The database is away; where it has no server, nothing happens."""
+        """Take the database away; where it has no server, nothing happens."""
         ...
 
     async def start(self) -> None:
-        """It is back."""
+        """Bring it back."""
         ...
 
     async def fill(self) -> None:
-        """No room is left on its disk."""
+        """Leave no room on its disk."""
         ...
 
     async def empty(self) -> None:
-        """There is room again."""
+        """Make room again."""
         ...
 
 

@@ -37,7 +37,7 @@ class Heard:
 
 
 class Requester:
-    """One person with as many hands as they need."""
+    """One hand of a person: asks, edits and cancels, one thing after another."""
 
     def __init__(self, user: SimulatedUser, heard: Heard, seed: int) -> None:
         self._user, self._heard = user, heard

@@ -16,8 +16,8 @@ class Ledger:
 
     ``untold``: failed or cancelled without a word, or cancelled by nobody.
     ``stale``: status messages that still offer to cancel what has ended, beyond those that live.
-    ``met``: kills that came after a picture was posted and before the journal knew. ``bought``: runs behind
-    Comfy API v2; ``bought_twice``: those of them that were made there before.
+    ``met``: jobs whose picture was posted, but not yet in the journal, when a bot was killed. ``bought``:
+    runs behind Comfy API v2; ``bought_twice``: those of them that were made there before.
     """
 
     kills: int
@@ -44,7 +44,7 @@ class Ledger:
         """For people."""
         figures = {
             "kills": self.kills,
-            "  between a post and its mark": self.met,
+            "  jobs caught between a post and its mark": self.met,
             "asked": self.asked,
             "accepted": self.accepted,
             "  of these unheard, as the bot died first": self.unheard,

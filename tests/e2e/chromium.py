@@ -28,7 +28,7 @@ FLAGS = [
 
 
 def chromium_path() -> str:
-    """Where Chromium is. Without one the test is skipped with a word, in CI it fails."""
+    """Where Chromium is. Without one the test is skipped with a message; in CI it fails."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
         word = "no `chromium` on this machine: the page was not driven"

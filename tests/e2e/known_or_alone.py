@@ -138,8 +138,8 @@ def _seed_place(graph: Graph) -> tuple[str, str]:
 
 
 def alone(graph: Graph, prompt: str, seed: int) -> Graph:
-    """The stock graph with one request in it. No output that the server kept serves it: each of its nodes
-    but the loaders has an input more, which ComfyUI does not hand on."""
+    """The stock graph with one request in it. Only loaders can come from the server's cache: every other node
+    has one more input, which ComfyUI does not pass to it."""
     asked: Graph = json.loads(json.dumps(graph))
     asked["4"]["inputs"]["text"] = prompt
     seed_node, seed_input = _seed_place(graph)
@@ -231,7 +231,7 @@ async def crowd(
     first_seed: int,
     stock: Mapping[str, Graph],
 ) -> list[Delivered]:
-    """So many times `ROWS` people ask at once for the same model; two such groups at a time."""
+    """``batches`` times, `ROWS` people ask at once for the same model; two such groups at a time."""
     seeds, models = itertools.count(first_seed), itertools.cycle(sorted(stock))
     todo = iter(range(batches))
 

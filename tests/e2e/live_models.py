@@ -21,7 +21,7 @@ from tests.workflow_graphs import FLUJOS
 
 @dataclass
 class Live:
-    """A bot that reads a folder of models under people's hands, and its ComfyUI servers."""
+    """A bot that reads a folder of models while people change it, and its ComfyUI servers."""
 
     stand: Stand
     servers: tuple[ComfyServer, ...]

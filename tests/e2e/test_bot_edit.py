@@ -1,4 +1,4 @@
-"""/edit with an upload, without one, and with what is no picture at all."""
+"""/edit with an upload, without one, and with a file that is not a picture at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models are data: a file more in the folder is one more choice in /imagine, also while the bot runs."""
+"""Models are data: one more file in the folder is one more choice in /imagine, also while the bot runs."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ import pytest_asyncio
 from playwright.async_api import Browser, FilePayload, Page, expect
 
 from modules.demo.discord_server import DiscordServer, default_world
-from tests.e2e.chromium import PHONE, Client, launched, opened
+from tests.e2e.chromium import PHONE, Client, opened
 from tests.e2e.page_bot import PageBot, png, running_bot
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 EVIL = '<img src=x onerror="alert(1)"> [go](javascript:alert(2)) <script>alert(3)</script> @everyone'
 
 
@@ -29,17 +29,16 @@ class QueuePosition:
         return opened(self.browser, f"{self.server.url}/?user={self.server.user(name).id}", **how)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def place() -> AsyncIterator[QueuePosition]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def place(browser: Browser) -> AsyncIterator[QueuePosition]:
     async with (
-        launched() as browser,
         DiscordServer(default_world(4), rate_limits=False) as server,
         running_bot(server) as bot,
     ):
         yield QueuePosition(browser, server, bot)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def member(place: QueuePosition) -> AsyncIterator[Client]:
     async with place.page_of("member-1") as client:
         yield client

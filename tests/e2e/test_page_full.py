@@ -17,11 +17,11 @@ from playwright.async_api import Browser, FilePayload, Locator, Page, expect
 
 from modules.demo.comfy_server.drawing.marks import mark_of, read_mark
 from modules.queue_manager.backports import timeout
-from tests.e2e.chromium import launched, opened
+from tests.e2e.chromium import opened
 from tests.e2e.demo_command import demo_command
 from tests.e2e.page_bot import png
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 ROOT = Path(__file__).parents[2]
 PATIENCE_MS = 20_000
 
@@ -50,10 +50,12 @@ async def demonstration(log: Path) -> AsyncIterator[str]:
         await process.communicate()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def product(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Browser, str]]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def product(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Browser, str]]:
     log = tmp_path_factory.mktemp("demo") / "log"
-    async with launched() as browser, demonstration(log) as url:
+    async with demonstration(log) as url:
         yield browser, url
 
 

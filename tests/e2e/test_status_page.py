@@ -6,11 +6,11 @@ import re
 from typing import Any
 
 import pytest
+from playwright.async_api import Browser
 
 from modules.utils.monitoring.health_server import HealthServer, View
 from modules.utils.monitoring.localized_page import PAGE, languages_of
 from modules.utils.monitoring.metrics import ENGINE_STATES
-from tests.e2e.chromium import launched
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -34,12 +34,15 @@ def told() -> dict[str, Any]:
     }
 
 
-async def test_each_state_is_said_in_words_and_nothing_from_outside_becomes_markup() -> None:
+@pytest.mark.asyncio(loop_scope="session")
+async def test_each_state_is_said_in_words_and_nothing_from_outside_becomes_markup(browser: Browser) -> None:
     health_server, unready = HealthServer(), [""]
     view = View(unready=lambda: unready[0] or None, status=told)
-    async with health_server.serving(host="127.0.0.1", port=0) as port, launched() as browser:
+    async with (
+        health_server.serving(host="127.0.0.1", port=0) as port,
+        await browser.new_page() as page,
+    ):
         troubles: list[str] = []
-        page = await browser.new_page()
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("dialog", lambda dialog: troubles.append(dialog.message))
 
@@ -82,11 +85,14 @@ En marcha|17 min|desde el último inicio
 """.strip()
 
 
-async def test_it_speaks_the_browsers_language_until_another_one_is_chosen() -> None:
+@pytest.mark.asyncio(loop_scope="session")
+async def test_it_speaks_the_browsers_language_until_another_one_is_chosen(browser: Browser) -> None:
     health_server = HealthServer()
     view = View(unready=lambda: "Discord cannot be reached (getaddrinfo failed)", status=told)
-    async with health_server.serving(host="127.0.0.1", port=0) as port, launched() as browser:
-        page = await browser.new_page(locale="es-MX")
+    async with (
+        health_server.serving(host="127.0.0.1", port=0) as port,
+        await browser.new_page(locale="es-MX") as page,
+    ):
         with health_server.showing(view):
             await page.goto(f"http://127.0.0.1:{port}/")
             await page.wait_for_selector("body[data-ready]")

@@ -117,6 +117,13 @@ def test_with_an_attention_that_drops_masks_each_runs_in_a_call_of_their_own(
     assert max(model.model.diffusion_model.rows) == 1
 
 
+@pytest.mark.parametrize("asked", ["sage_attention_enabled", "comfy_kitchen_attention_enabled"])
+def test_no_attention_in_8_bits_is_exact(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    assert guard.exact_attention()
+    monkeypatch.setattr(guard.comfy.model_management, asked, lambda: True, raising=False)
+    assert not guard.exact_attention()
+
+
 def test_texts_of_unequal_length_without_fused_model_are_refused() -> None:
     sides = joined([encoded(3, 0), encoded(5, 1)]), joined([encoded(2, 2), encoded(2, 3)])
     with pytest.raises(Refused, match="put FusedModel before the sampler"):

@@ -28,7 +28,7 @@ class Camera:
         self.troubles: list[str] = []
 
     async def take(self, page: Page, name: str) -> None:
-        """The page as it stands, without the blinking cursor and half-done movements."""
+        """The page as it stands, without the blinking cursor or unfinished animations."""
         await self._shoot(page, self.folder / f"{name}.png")
         await self.look(page, name)
 

@@ -16,7 +16,7 @@ COLUMN = ViewportSize(width=680, height=750)
 LANES = ViewportSize(width=1368, height=700)
 WIDTH, GAP, BAR = 1240, 8, 38
 QUALITY, SPEED, MOST_BYTES = 70, 1.5, 3_000_000
-"""``SPEED``: how much faster than it was taken it is shown."""
+"""``SPEED``: how much faster the film is shown than it was taken."""
 LANES_EVERY = 1.5
 """Seconds after which the lanes are looked at again: the status page itself draws them every two."""
 _GROUND, _INK = (9, 10, 15), (196, 202, 220)
@@ -38,7 +38,7 @@ class Film:
         self._shots: list[tuple[float, tuple[bytes, bytes, bytes]]] = []
 
     async def roll(self, until: asyncio.Event) -> None:
-        """Take a frame after the other."""
+        """Take one frame after another."""
         lanes = self._status.locator("section").filter(has=self._status.locator("#lanes"))
         below, taken = b"", -LANES_EVERY
         while not until.is_set():
@@ -50,7 +50,7 @@ class Film:
             self._shots.append((time.monotonic(), (left, right, below)))
 
     def write(self, file: Path) -> int:
-        """Write the film as an animated WebP, the last frame shown for long; its size in bytes."""
+        """Write the film as an animated WebP, the last frame shown for longer; its size in bytes."""
         whole = [self._frame(*parts) for _, parts in self._shots]
         tall = max(frame.height for frame in whole)  # a line more or less under the lanes makes a difference
         frames = [ImageOps.pad(frame, (WIDTH, tall), color=_GROUND, centering=(0, 0)) for frame in whole]

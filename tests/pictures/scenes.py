@@ -183,7 +183,7 @@ async def _film(scene: Set, file: Path) -> None:
 
 
 async def _ahead(scene: Set) -> None:
-    """Somebody else has one in the queue, with a model that is known."""
+    """Somebody else has a picture in the queue, with a model whose duration the bot knows by then."""
     async with await SimulatedUser.connect(scene.url, scene.people[4]) as other:
         channel = other.channel("general")
         assert channel is not None
@@ -324,7 +324,7 @@ async def _settle(page: Page) -> None:
     """Every picture is loaded, and the newest message is in view."""
     await page.evaluate(
         """Promise.allSettled([...document.images].map((image) => {
-          image.loading = 'eager'; // what is far above is not loaded, and waited for without end
+          image.loading = 'eager'; // a lazy one far above would never load, and decode() would wait
           return image.decode();
         }))"""
     )

@@ -71,7 +71,7 @@ class Network:
     unet: dict[str, Any]
     positive: tuple[tuple[int, ...], ...]  # batches of prompts, by their lengths in tokens
     negative: tuple[tuple[int, ...], ...]
-    around_zero: tuple[str, ...] = ("bias",)  # how names of weights end that add to nothing, or to one
+    around_zero: tuple[str, ...] = ("bias",)  # name endings of 1-D weights drawn around 0, not 1
     width: int = WIDTH
     pooled: int | None = None
     text_mask: bool = False
@@ -325,7 +325,7 @@ def _smaller_adapter() -> Any:
 
 
 def build(network: Network, dtype: torch.dtype, device: str = "cpu") -> Any:
-    """A MODEL with seeded random weights, made on the device; on one, of the same values in every dtype."""
+    """A MODEL with seeded random weights, made on the device, where every dtype gets the same values."""
     config = network.config.__new__(network.config)
     config.unet_config = {**network.unet, "dtype": dtype}
     config.latent_format = network.config.latent_format()
@@ -411,9 +411,9 @@ def together(
 
 @contextmanager
 def row_by_row() -> Iterator[None]:
-    """Runs for each picture apart what float32 rounds otherwise in a batch, and nothing else.
+    """Runs separately for each picture what float32 rounds differently in a batch, and nothing else.
 
-    These are products with one row a picture (what modulates a block), and attention with hidden keys,
+    These are products with one row per picture (what modulates a block), and attention with hidden keys,
     which here takes the keys that are seen.
     """
     linear = torch.nn.functional.linear
@@ -428,7 +428,7 @@ def row_by_row() -> Iterator[None]:
             if mask is None or len(q) == 1:
                 return attention(q, k, v, heads, mask=mask, **more)
             tokens = 2 if more.get("skip_reshape") else 1
-            own = q.shape[tokens] == k.shape[tokens]  # the filling asks as well
+            own = q.shape[tokens] == k.shape[tokens]  # self-attention: the padding has queries as well
             rows = []
             for i, hidden in enumerate(mask.reshape(len(q), -1) < 0):
                 (seen,) = (~hidden).nonzero(as_tuple=True)
@@ -461,7 +461,7 @@ def row_by_row() -> Iterator[None]:
 def measure(
     network: Network, model: Any, batch: int, exact: Any = None, **how: Any
 ) -> tuple[dict[str, Any], Any]:
-    """What is told of a batch, and everybody's lone picture; `exact` are these as float64 makes them."""
+    """The measurements of a batch, and everybody's lone picture; `exact` are the lone pictures in float64."""
     lengths, negative_lengths = network.positive[batch], network.negative[batch]
     sizes = network.references[batch] if network.references else (None,) * len(lengths)
     positive = [encoded(network, *each) for each in zip(lengths, range(50), sizes, strict=False)]

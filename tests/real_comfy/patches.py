@@ -98,7 +98,7 @@ class Case:
 
 
 def drawn(name: str, rows: Sequence[int], shape: Sequence[int]) -> torch.Tensor:
-    """Random numbers that each row has for itself, alone and in a batch."""
+    """Random numbers of each row's own, the same alone and in a batch."""
     seeded = (torch.Generator().manual_seed(hash_of(name) + row) for row in rows)
     return torch.cat([torch.randn((1, *shape), generator=generator) for generator in seeded])
 
@@ -561,7 +561,7 @@ def tell_ids() -> None:
 
 
 def tell_trusted() -> None:
-    """What may patch a model that torch.compile was vouched for."""
+    """Whether TorchCompileModel is trusted, and which family each model is taken for, also compiled."""
     nodes.NODE_CLASS_MAPPINGS["TorchCompileModel"] = import_module(
         "comfy_extras.nodes_torch_compile"
     ).TorchCompileModel

@@ -39,7 +39,7 @@ def measured(printed: Measurements, record: Record) -> Measurements:
 
 
 def target(row: dict[str, Any]) -> float:
-    """For latents of usual values 2e-5, and as much more as guidance and larger values make of it."""
+    """2e-5 for latents of usual values; in proportion more for larger ones, and twice that with guidance."""
     return TARGET * max(1.0, row["largest"] / USUAL) * (1 if row["guidance"] == 1 else 2)
 
 

@@ -237,8 +237,8 @@ async def compare(
     hows: list[str],
     changes: list[dict[str, Any]] | None = None,
 ) -> None:
-    """One picture for each of ``hows``, fused against alone, and what is to stay against the start; none may
-    be what the model makes without these ``changes`` of the requests."""
+    """Compare a picture for each of ``hows``, fused, with the same alone, and what is to stay with the start
+    picture; none may equal what the model makes without these ``changes`` of the requests."""
     size = Size(width=192, height=160)
     people, names, pairs = [], [], []
     for i, how in enumerate(hows):

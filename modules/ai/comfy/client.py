@@ -1,4 +1,4 @@
-"""One ComfyUI server's routes and those of the node pack, as methods of typed values."""
+"""One ComfyUI server's routes and those of the node pack, as methods with typed arguments and results."""
 
 from __future__ import annotations
 

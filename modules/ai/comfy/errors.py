@@ -81,7 +81,7 @@ def foreign_errors(server: str) -> Iterator[None]:
 
 
 def refusal(body: JSON, titles: Mapping[str, str], written: Sequence[str] = ()) -> GenerationError:
-    """ComfyUI's answer 400 as an error: which node, which input, what is allowed.
+    """ComfyUI's refusal of a graph as an error: which node, which input, what is allowed.
 
     If only nodes or model files are missing, the server is to blame. ``titles`` maps node ids to the names
     that people know; nothing of ``written`` is repeated.
@@ -163,7 +163,7 @@ _SERVER = re.compile(
     r"|not enough space on the disk|paging file is too small",
     re.IGNORECASE,
 )
-"""Trouble of the machine, whatever runs on it: a full disk, a paging file that is too small."""
+"""Trouble with the machine, whatever runs on it: a full disk, a paging file that is too small."""
 
 _REFUSAL = re.compile(rf"({'|'.join(pack.CLASSES)}): input ")
 """Start of the node pack's sentence when it refuses what would not be exact."""

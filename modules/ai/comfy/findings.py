@@ -18,10 +18,10 @@ OLDEST_COMFYUI = (0, 18)
 
 COARSE_ATTENTION = ("--use-sage-attention", "--use-ck-attention")
 """Flags for attention in 8 bits; on such a server no sampler run is shared. Prompts of unequal length share a
-run behind masks. Sage attention of older ComfyUIs ignores masks (measured); that of newer ones uses another
-kernel with a mask than for a picture alone, which has none; and both scale their 8 bits by all the tokens
-they get, a neighbour's padding included. Harmless: Flash attention and xformers, which compute what the
-default does, and ``--fast``, whose fp16 sums, cuBLAS and autotuning only round differently, as any batch
+run behind masks. In older versions of ComfyUI, Sage attention ignores masks (measured). In newer ones, it
+uses a different kernel if there is a mask, and a picture alone has none. Both scale their 8 bits by all the
+tokens they get, a neighbour's padding included. Harmless: Flash attention and xformers, which compute what
+the default does, and ``--fast``, whose fp16 sums, cuBLAS and autotuning only round differently, as any batch
 does, and whose fp8 products scale by a constant."""
 
 _GGUF = ("GGUF", "GGUFAdvanced")

@@ -107,9 +107,9 @@ class ComfyHttp:
         most: int | None = None,
         accept: tuple[int, ...] = (200,),
     ) -> Answer:
-        """One request. Raises `EngineUnavailable` for a status not in ``accept``, for an answer that takes
-        longer than ``seconds`` or is larger than ``most`` bytes, and as soon as no connection to the server
-        can be made any more."""
+        """One request. Raises `WorkflowRejected` for 413, and `EngineUnavailable` for any other status not in
+        ``accept``, for an answer that takes longer than ``seconds`` or is larger than ``most`` bytes, and as
+        soon as no connection to the server can be made any more."""
         limits = self.limits
         whole = aiohttp.ClientTimeout(total=seconds or limits.answer, sock_connect=limits.connect)
         data: Any = form if body is None else json.dumps(body).encode()

@@ -25,7 +25,7 @@ from modules.utils.inspection import Finding
 GIB = 2**30
 
 MOST_UNTRIED = 4
-"""Rows up to which a model grows if its card does not say what fits."""
+"""The most rows in one run of a model whose card does not say what fits."""
 
 _AT_ONCE = 4
 
@@ -59,8 +59,8 @@ class ServerReport:
         return tuple(str(finding) for finding in self.findings if finding.level != "ok")
 
     def valid(self, checks: Mapping[str, FusionCheck]) -> Mapping[str, FusionCheck]:
-        """The checks, given by the names of models, that hold now, by their ids: those that failed, and those
-        of what runs now."""
+        """The checks that hold now, by the ids of models (``checks`` has them by name): those that failed,
+        and those that passed with the versions that run now."""
         found = {model: checks.get(model.partition("@")[0]) for model in self.limits}
         return {
             model: check
@@ -198,8 +198,8 @@ def _graphs(template: WorkflowTemplate, *, fused: bool, masks: bool) -> tuple[Gr
 
 
 async def _table(client: ComfyClient, graphs: Iterable[Graph]) -> Table:
-    """The server's description of each class. One by one: all classes of a large installation are
-    megabytes."""
+    """The server's description of each class. Each class is a request of its own: all classes of a large
+    installation together are megabytes."""
     names = sorted({node.class_type for graph in graphs for node in graph.values()})
     return await _each(client.object_info, names)
 

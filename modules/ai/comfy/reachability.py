@@ -12,8 +12,8 @@ from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.backports import timeout
 
 _FIRST, _RAREST = 1.5, 10.0
-"""Seconds until the first check, and at most between two, while an answer is missing. A process that does not
-get round to accepting connections has room for 128, so they must not come too often."""
+"""Seconds until the first check, and the longest time between two, while an answer is missing. A process that
+does not get round to accepting connections has a backlog of 128 of them, so they must not come too often."""
 
 
 class Reachability:

@@ -39,9 +39,9 @@ T = TypeVar("T")
 class RunTimes:
     """Seconds. Without a socket the server is asked every ``first_poll``, growing to ``longest_poll``; with
     one, after ``silence`` without a message, growing to ``longest_silence``. A server that refuses is given
-    up after ``refused``. One that takes connections and does not answer is not given up while it may be busy
-    with the run; it is after ``silent`` when pictures are fetched. After a submission that may have failed,
-    the server's answer that it has no such prompt counts only after ``doubt``."""
+    up after ``refused``. One that accepts connections and does not answer may be busy with the run, so it is
+    given up only while pictures are fetched, after ``silent``. After a submission that may have failed, the
+    server's answer that it has no such prompt counts only after ``doubt``."""
 
     first_poll: float = 0.1
     longest_poll: float = 1.0

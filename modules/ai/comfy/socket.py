@@ -76,7 +76,7 @@ class EventStream:
         self._down.clear()
 
     async def adopt(self, client_id: JSON) -> bool:
-        """Listen under the client id of a former process: the events of its prompts go there only.
+        """Listen under the client id of an earlier process: the events of its prompts go there only.
 
         False if that is not possible, because a run listens under the present id.
         """

@@ -1,4 +1,4 @@
-"""One address of Comfy API v2: its routes as methods of typed values, raising our own errors."""
+"""One address of Comfy API v2: its routes as methods with typed arguments and results, and our own errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ LABEL = "fullet"
 """The label that holds the bot's own name for a job."""
 
 NO_JOB = "00000000-0000-4000-8000-000000000000"
-"""The id of no job, by which a server can be asked without a run."""
+"""An id that no job has: asking for it shows whether the server answers, without a run."""
 
 ANSWER, UPLOAD, PICTURE = 30.0, 90.0, 120.0
 """Time limits of a request, in seconds: of any, of an upload, and of fetching a picture."""
@@ -90,8 +90,8 @@ class NotFound(EngineUnavailable):
 class ComfyV2Client:
     """Talks to the API at ``url`` with a key of its own. ``may_post``: see `http_client`.
 
-    Every method raises `EngineUnavailable` (or a subclass) if the server cannot be used, `EngineFull` if it
-    can only for now not be.
+    Every method raises `EngineUnavailable` (or a subclass) if the server cannot be used; if that is only for
+    now, `EngineFull`.
     """
 
     def __init__(self, *, url: str, api_key: str | None = None, may_post: Callable[[], None]) -> None:
@@ -101,7 +101,8 @@ class ComfyV2Client:
         self.private = is_private(parts.hostname or "")
         self._key = api_key or ""
         self._http = http_client(may_post)
-        # It would send the key to the second address too, which nothing here ever asks for.
+        # The client also has a second address, to which it would send the key. Nothing here uses that one, so
+        # it is set to the same address.
         self._low = AsyncComfyLow(url, api_key, client=self._http, client_info="FuLLet", router_base_url=url)
         self._base = url
 
@@ -318,7 +319,7 @@ class ComfyV2Client:
         return EngineUnavailable(f"{self.name} answered {status} ({said})")
 
     def _refused(self, error: ApiError, titles: Mapping[str, str], written: Sequence[str]) -> GenerationError:
-        """A graph that was refused: because of something that it lacks there, unless ComfyUI's own words say
+        """The error for a graph that was refused: the server lacks something, unless ComfyUI's own words say
         that an input is wrong."""
         faults = (error.details or {}).get("node_errors")
         told = refusal({"error": {"message": error.message}, "node_errors": faults}, titles, written)

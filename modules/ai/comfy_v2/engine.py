@@ -172,5 +172,5 @@ def _with_assets(graph: Mapping[str, JSON], assets: Mapping[str, JSON]) -> dict[
 
 
 def _saved() -> FusedGraph:
-    """Where the picture is of a run that an earlier process submitted; no samplers are known."""
+    """Where to find the picture of a run that an earlier process submitted; its samplers are not known."""
     return FusedGraph(graph={}, places=(SavedFile(SAVE_NODE, ""),), samplers=())

@@ -12,7 +12,7 @@ MOST_BYTES = 96 * 2**20
 
 
 class AnswerTooLong(httpx.HTTPError):
-    """The answer is longer than `MOST_BYTES`, or compressed, so that it could be."""
+    """The answer is longer than `MOST_BYTES`, or is compressed and could become longer."""
 
 
 class _Counted(httpx.AsyncByteStream):

@@ -91,7 +91,8 @@ def plain(
     source_names: Sequence[str],
     mixes_noise: bool = False,
 ) -> FusedGraph:
-    """The template's own graph with one request in it, of stock nodes only: the same picture as from `fuse`.
+    """The template's own graph with one request in it. It has stock nodes only, except for a variation, and
+    makes the same picture as `fuse` does.
 
     ``mixes_noise``: the server has the node pack, which mixes the noise of a variation; raises `Unfusible` if
     that is needed and the server has no node pack.
@@ -206,8 +207,9 @@ def why_no_mask(template: WorkflowTemplate) -> str | None:
 
 
 def mask_use(template: WorkflowTemplate) -> MaskUse:
-    """Whether the template can paint a part of a picture, and whether it must: its graph takes the mask from
-    the picture's own transparency."""
+    """How well the template can paint only a part of a picture. It does nothing else ("must") if its graph
+    takes the mask from the picture's own transparency; it was made for it ("best") if it has an inpainting
+    node."""
     if why_no_mask(template) is not None:
         return "none"
     graph = tailored(template, example(template))

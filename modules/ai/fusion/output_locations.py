@@ -47,8 +47,8 @@ class FusedGraph:
 
 
 def read_locations(stored: JSON, rows: Sequence[int]) -> FusedGraph | None:
-    """Where the pictures in ``rows`` of a graph are, in order. The graph is one that a server kept since an
-    earlier process sent it.
+    """Where the pictures in ``rows`` of a graph are, in order. The graph is one that a server has kept since
+    an earlier process sent it.
 
     None if it is not our graph, or has no such rows.
     """

@@ -1,8 +1,8 @@
 """Joins several people's graphs: samplers run once for all, everything else runs separately for each person.
 
 If a node and all that it depends on are the same for everyone, there is one copy of it. There is also one
-copy of what steers a sampler (the model with its patches, the guider, the sampler's choice). What a sampler
-takes from each person is joined into a batch before it, and each person's row is taken out after it.
+copy of what steers a sampler (the model with its patches, the guider, the choice of the sampler). What a
+sampler takes from each person is joined into a batch before it, and each person's row is taken out after it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ class JointGraph:
         return Link(place, 0)
 
     def _fresh(self, node_id: str, row: int) -> str:
-        """The node's own id for the first person."""
+        """An id for one person's copy of a node: for the first person the node's own, for others one that is
+        not taken."""
         place = f"{node_id}#{row}" if row else node_id
         while row and place in self._rows[0]:
             place += "#"

@@ -24,7 +24,7 @@ _OPTIONAL = {
     ("TextEncodeQwenImageEditPlus", "image2"),
     ("TextEncodeQwenImageEditPlus", "image3"),
 }
-"""Without this input, the node works on."""
+"""Without this input, the node still works."""
 
 
 class SourceNeeded(ValueError):

@@ -1,9 +1,9 @@
 """How far two pictures are from each other, and how far a fused one may be from the one made alone.
 
-The limit for a fused picture is twice what the size of the batch alone does, which a *stock batch* shows: the
-model's own graph, through ComfyUI's own nodes, making several pictures of one prompt (see `stock_batch`).
-Distances are root mean squares over all bytes, so that neither one odd pixel nor the share of bytes that
-rounding touches decides.
+The limit for a fused picture is twice the difference that the size of the batch alone makes, which a *stock
+batch* shows: the model's own graph, through ComfyUI's own nodes, making several pictures of one prompt (see
+`stock_batch`). Distances are root mean squares over all bytes, so that neither one odd pixel nor the share of
+bytes that rounding touches decides.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ TWICE = 2.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """``largest`` is that of two bytes, ``share`` the part of the bytes that differ at all, ``rms`` the root
-    mean square of the differences of all bytes (0 to 255)."""
+    """``largest`` is the largest difference of two bytes, ``share`` the part of the bytes that differ at all,
+    ``rms`` the root mean square of the differences of all bytes (0 to 255)."""
 
     largest: int = 0
     share: float = 0.0

@@ -22,8 +22,8 @@ _SCENE = (
 _FAULTS = "text, watermark, frame, low contrast, too many fingers, noise in dark parts"
 
 COMPARED = ("a red fox", " ".join([_SCENE] * 9), "a glass of water", _SCENE)
-"""Prompts of the pictures that are compared. FLUX's text encoders pad to 512 tokens, so that among shorter
-prompts none is longer than the others: the second one has more words."""
+"""Prompts of the pictures that are compared. FLUX.1 fills a shorter prompt up to 256 tokens and FLUX.2 up to
+512, which makes all short prompts equally long; so the second one has more than that."""
 
 COMPARED_NEGATIVES = ("", "blurry", ", ".join([_FAULTS] * 50), _FAULTS)
 
@@ -44,8 +44,8 @@ SOURCE = Size(width=768, height=576)
 
 @dataclass(frozen=True, kw_only=True)
 class People:
-    """What everybody asks of one model. Each check has other seeds, so that nothing that a server kept of an
-    earlier one can answer for this one."""
+    """What everybody asks of one model. Each check has other seeds, so that a server cannot answer it with
+    results that it kept from an earlier one."""
 
     template: WorkflowTemplate
     first_seed: int

@@ -9,7 +9,8 @@ must not lean on what it is to measure.) A fused batch shows N people's pictures
 first rows of N stock batches, one for each person.
 
 Samplers that add noise at each step draw that for all rows at once too, so after the first step even row 0 of
-a stock batch becomes another picture. Such samplers are replaced by euler, in all three ways.
+a stock batch becomes another picture. Such samplers are replaced by euler in all pictures that are compared:
+fused, alone and in stock batches.
 
 The batch is made by repeating what the sampler starts from, which works for an edit as it does for an empty
 latent. A graph without a sampler (an upscaler) runs for each person by itself when fused, so there is nothing
@@ -30,7 +31,7 @@ _SELECT = "KSamplerSelect"
 
 def judged(template: WorkflowTemplate) -> WorkflowTemplate:
     """The model with samplers whose batches can be compared: euler in place of those that add noise at each
-    step, and of those that no name tells."""
+    step, and of those whose name the graph does not show."""
     graph = dict(template.graph)
     for node_id, node in template.graph.items():
         if draws_step_noise(node.inputs.get("sampler_name")):
@@ -61,7 +62,7 @@ def stock_batch(template: WorkflowTemplate, rows: int) -> WorkflowTemplate | Non
 
 
 def _first_samplers(graph: Graph) -> list[str]:
-    """The samplers that start from what no other sampler made: the others get its batch."""
+    """The samplers that do not start from another sampler's result; the others get their batch from these."""
     samplers = [node_id for node_id in in_order(graph) if graph[node_id].class_type in SAMPLERS]
     return [
         node_id

@@ -40,7 +40,7 @@ JUDGED = (2, 4)
 """The batches that are compared."""
 
 TIMED = (1, 2, 4, 8)
-"""The batches that are timed, until memory ends."""
+"""The batches that are timed, until one does not fit into memory."""
 
 LONGEST_RUN = 3600.0
 WITHDRAWING = 5.0
@@ -65,10 +65,10 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelTrial:
-    """What was found about one model. ``alone`` and ``batches`` are seconds a picture, of the stock graph and
-    of fused batches by their size; ``memory_ended`` is the size that did not fit; ``euler``: it was judged
-    with that sampler, as its own draws noise at each step; ``columns``: everybody's pictures by how they were
-    made, in the order of people; ``error``: why it could not be done."""
+    """What was found about one model. ``alone`` and ``batches`` are seconds per picture, of the stock graph
+    and of fused batches by their size; ``memory_ended`` is the size that did not fit; ``euler``: it was
+    judged with that sampler, as its own draws noise at each step; ``columns``: everybody's pictures by how
+    they were made, in the order of people; ``error``: why it could not be done."""
 
     model: str
     version: str = ""
@@ -92,8 +92,8 @@ class ModelTrial:
 
     @property
     def gain(self) -> tuple[float, int]:
-        """How many times as many pictures a second the best fused batch gives, and its size; 0 and 0 if no
-        batch of several was timed."""
+        """How many times as fast as the stock graph the best fused batch makes pictures, and its size; 0 and
+        0 if no batch of several was timed."""
         several = {rows: each for rows, each in self.batches.items() if rows > 1}
         if self.alone is None or not several:
             return 0.0, 0

@@ -20,7 +20,7 @@ from modules.ai.workflows.node_table import Table
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Derived:
     """``fields`` are those of a card file, written ones included; ``graph`` is the graph that they refer to,
-    folded; ``notes`` are sentences about what could not be told."""
+    folded; ``notes`` are sentences about what could not be found out."""
 
     fields: Mapping[str, Any]
     graph: dict[str, Node]
@@ -31,7 +31,7 @@ def derive(graph: Graph, table: Table, written: Mapping[str, Any], *, label: str
     """The card of ``graph``; ``written`` are the fields of its card file.
 
     Raises `Underivable` if the graph does not show something that is needed, `BadCard` if a written role is
-    wrong, `BadGraph` on a circle.
+    wrong, `BadGraph` if there is a cycle.
     """
     places = written_places(written)
     named = {place.node for there in places.values() for place in there}

@@ -36,7 +36,7 @@ _LARGEST_CARD = 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedModel:
-    """A model, whether its card is ``derived`` from its graph, and notes on what could not be told."""
+    """A model, whether its card is ``derived`` from its graph, and notes on what could not be found out."""
 
     template: WorkflowTemplate
     derived: bool
@@ -101,7 +101,7 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
     """
     if _printed(file) != file.name:
         raise BadWorkflow(f"{_printed(file)}: its name is not UTF-8")
-    if not os.path.isfile(file):  # unlike Path.is_file, of whatever cannot be asked, too
+    if not os.path.isfile(file):  # also false, unlike Path.is_file, for a path that the system refuses
         raise BadWorkflow(f"{file.name}: it is not a file")
     card_file = file.with_suffix(".toml")
     has_card = os.path.lexists(card_file)
@@ -146,7 +146,7 @@ def _as_written(
 
 
 def _printed(file: Path) -> str:
-    """The name of a file, also where it is one that no log takes."""
+    """The name of a file, with escapes for what cannot be written to a log."""
     return file.name.encode("utf-8", "backslashreplace").decode()
 
 

@@ -1,6 +1,6 @@
 """Reads what people may add to a model: ``loras.toml`` and ``styles.toml`` in ``flujos/``.
 
-Each table of such a file is one LoRA or style; its name stands in people's settings and requests.
+Each table of such a file is one LoRA or style; people's settings and requests refer to it by its name.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _strengths(name: str, table: FieldTable) -> tuple[float, float]:
     ):
         raise BadCard(
             f"{name}.strengths: [least, most] is needed, in steps of {STRENGTH_STEP}, such as [0.25, 1.5]: "
-            f"at most {MOST_STRENGTHS} steps, from {-STRONGEST:g} to {STRONGEST:g}"
+            f"at most {MOST_STRENGTHS} strengths, from {-STRONGEST:g} to {STRONGEST:g}"
         )
     return numbers[0], numbers[1]
 

@@ -49,7 +49,7 @@ class _Found:
 @dataclass(kw_only=True, eq=False, repr=False)
 class ModelFolder:
     """``templates`` has the models of ``path`` by id. Removed and changed ones stay while jobs need them;
-    ``in_use`` returns those ids. ``on_change`` is called when something else is offered. ``kept_table`` is
+    ``in_use`` returns those ids. ``on_change`` is called when what is offered has changed. ``kept_table`` is
     what an earlier process learned about servers' nodes; ``keep_table`` saves it for the next one."""
 
     path: Path
@@ -131,8 +131,7 @@ class ModelFolder:
         return _Found(models=models, loras=loras, styles=styles, faults=tuple(faults))
 
     def _take(self, everything: _Found, *, first: bool = False) -> tuple[ModelChange, ...]:
-        """Replace what is offered by ``everything``; the contents of a file that is faulty now stay as they
-        were."""
+        """Offer ``everything`` from now on; what came from a file that is faulty now stays as it was."""
         found = everything.models
         now: dict[str, WorkflowTemplate] = {}
         for name in model_names(self._read):

@@ -15,7 +15,7 @@ from modules.ai.workflows.node_table import Table
 _SAVERS = ("SaveImage", "SaveImageAdvanced", "SaveImageWebsocket")
 _SHOWER = "PreviewImage"
 _MEDIA = re.compile(r"Video|WEBM|Animated|Audio|GLB|3D|Gaussian|PointCloud|Mesh|SVG")
-"""In the name of a node that saves something else than a picture."""
+"""In the name of a node that saves something other than a picture."""
 
 _ENDS = ("Save", "VHS_VideoCombine", "Preview3D", "PreviewAudio", "PreviewGaussian", "PreviewPoint")
 _SAVING = re.compile(r"save.*image(?!.*dataset)|image.*sav|send.*image", re.IGNORECASE)
@@ -85,7 +85,7 @@ def _painted(graph: Graph, place: NodeInput) -> str:
 
 
 def refuse_videos(drawing: Drawing, notes: list[str]) -> None:
-    """Raise `Underivable` if the picture is one of the many of a video; note where several are made."""
+    """Raise `Underivable` if the picture is one frame of a video; note where several pictures are made."""
     if any(drawing.node(node_id).class_type in _CUT for node_id in drawing.order):
         return
     for node_id in drawing.order:
@@ -230,7 +230,7 @@ def _step_of(drawing: Drawing, node_id: str) -> tuple[str, float | None]:
         return "input", _number_in(node.inputs.get("resize_type.multiplier")) if by_factor else None
     before = node.inputs.get("image")
     if node.class_type == SCALER and isinstance(before, Link) and scaling(drawing.graph, before.node):
-        return "image", 1.0  # of the scaled source, as an offer counts
+        return "image", 1.0  # the factor counts from the scaled source, as in `ModelOffer.result_size`
     name, by = _ENLARGING.get(node.class_type, ("", ""))
     return name, _number_in(node.inputs.get(by))
 

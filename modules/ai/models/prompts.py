@@ -41,7 +41,7 @@ _CARRYING = ("STRING", "COMFY_MATCHTYPE_V3", "*", "")
 def prompt_places(drawing: Drawing, samplers: Sequence[str], notes: list[str]) -> list[NodeInput]:
     """Where a person's prompt goes; nothing if the graph takes no prompt.
 
-    ``drawing`` still has its nodes of texts. Raises `Underivable` where several texts could be the prompt.
+    ``drawing`` still has its text nodes. Raises `Underivable` where several texts could be the prompt.
     """
     found = _found(drawing, samplers, "positive")
     places = list(dict.fromkeys(place for there in found.values() for place in there))
@@ -174,7 +174,7 @@ def _part(drawing: Drawing, where: str, parts: Sequence[NodeInput], notes: list[
 
 
 _CUTTING = frozenset({"JsonExtractString", "RegexExtract", "StringSubstring"})
-"""Text nodes that leave something of their text out, by what stands in it."""
+"""Text nodes that leave out a part of their text, depending on what it says."""
 
 _CHOOSING = re.compile(r"switch|select|choose|choice|index|if_?else|random|pick", re.IGNORECASE)
 """In the name of a node, or of its input, that takes one of several texts."""
@@ -202,7 +202,7 @@ def _parts(drawing: Drawing, node_id: str, seen: set[str]) -> Iterator[NodeInput
     node, specs = drawing.node(node_id), drawing.specs(node_id)
     names = _FILLED.get(node.class_type, tuple(node.inputs))
     if isinstance(node.inputs.get("string"), str) and "find" in node.inputs:
-        names = ("replace",)  # the other text is a form that this one is filled into
+        names = ("replace",)  # the other text is a template, into which this one is put
     joins = any(isinstance(node.inputs.get(name), Link) for name in names)
     for name in names:
         value = node.inputs.get(name)

@@ -88,7 +88,7 @@ def _seeds(drawing: Drawing, node_id: str) -> Iterator[NodeInput]:
 
 
 def _seeds_only(drawing: Drawing, place: NodeInput) -> bool:
-    """Whether the number there is nothing else than a seed, such as the steps."""
+    """Whether the number there is only a seed, and not, for example, also the number of steps."""
     return all(taken.input in _SEEDS for taken, _ in consumers(drawing.graph, place.node))
 
 

@@ -17,7 +17,6 @@ _LARGEST_BASE = 4_000_000
 _MOST_BITS = 4000
 """The most bits that a number may have: a formula of three powers could keep a computer busy for years."""
 
-
 _FAILURES = (
     ArithmeticError, LookupError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError, Warning,
 )  # fmt: skip
@@ -37,15 +36,7 @@ def calculated(formula: str, names: Mapping[str, Number]) -> Number:
             result = _value(ast.parse(formula.strip(), mode="eval").body, names)
     except NoResult:
         raise
-    except (
-        ArithmeticError,
-        LookupError,
-        MemoryError,
-        RecursionError,
-        SyntaxError,
-        TypeError,
-        ValueError,
-    ) as e:
+    except _FAILURES as e:
         raise NoResult(str(e)) from e
     if not isinstance(result, int | float) or not math.isfinite(float(result)):
         raise NoResult("the result is not a number")
@@ -95,7 +86,7 @@ def _value(node: ast.expr, names: Mapping[str, Number]) -> Any:  # noqa: PLR0911
 
 
 def _operator_power(base: Any, exponent: Any) -> Any:
-    if abs(base) > _LARGEST_BASE:  # of the operator alone, not of the function
+    if abs(base) > _LARGEST_BASE:  # this limit is for the operator ** only, not for pow()
         raise NoResult("ComfyUI refuses a base that large")
     return _power(base, exponent)
 

@@ -32,7 +32,8 @@ class BadCard(ValueError):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
     """How many pictures fit: ``base_gb`` for the model, ``per_image_gb`` for each picture of the default
-    size, and never more than ``auto_max`` by itself (GB are GiB, as graphics cards count)."""
+    size, and never more than ``auto_max``, unless the operator sets a number (GB are GiB, as graphics cards
+    count)."""
 
     base_gb: float
     per_image_gb: float

@@ -133,7 +133,7 @@ def _pattern(given: Inputs) -> re.Pattern[str]:
     flags |= re.MULTILINE if given.get("multiline", False) else 0
     flags |= re.DOTALL if given.get("dotall", False) else 0
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # such a pattern changes with the Python version
+        warnings.simplefilter("error")  # what causes a warning means something else in another Python
         return re.compile(pattern, flags)
 
 

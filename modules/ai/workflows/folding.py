@@ -23,10 +23,9 @@ def folded(
 ) -> dict[str, Node]:
     """``graph`` with constants where they can be computed, and without the nodes that are no longer needed.
 
-    The nodes in ``keep`` stay, and so do those that depend on their values, which are filled in later.
-    A switch with one text from a language model and one without takes the first if ``enhance``, otherwise
-    the second.
-    Raises `BadGraph` on a circle.
+    The nodes in ``keep`` stay, and so do those that depend on their values, which are filled in later. A
+    switch with one text from a language model and one without takes the first if ``enhance``, otherwise the
+    second. Raises `BadGraph` if there is a cycle.
     """
     known: dict[Link, JSON | Link] = {}
     result: dict[str, Node] = dict(graph)
@@ -102,7 +101,7 @@ _WORDS = ("STRING", "CONDITIONING", "COMFY_MATCHTYPE_V3", "*", None)
 
 
 def _gives_words(node: Node, links: Collection[Link], graph: Graph, table: Table) -> bool:
-    """Whether a node gives on words as words, and no picture made of them."""
+    """Whether a node passes words on as words, and not as a picture made from them."""
     outputs = (table.get(node.class_type) or {}).get("output")
     kinds = outputs if isinstance(outputs, list) else [_type(graph, link, table) for link in links]
     return all(kind in _WORDS for kind in kinds)

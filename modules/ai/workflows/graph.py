@@ -156,7 +156,7 @@ def _reach(starts: Iterable[str], edges: Mapping[str, list[str]]) -> set[str]:
 
 
 def in_order(graph: Graph) -> list[str]:
-    """The nodes, each after those it depends on. Raises `BadGraph` on a circle."""
+    """The nodes, each after those it depends on. Raises `BadGraph` if there is a cycle."""
     order: dict[str, None] = {}
     for start in graph:
         path: dict[str, Iterator[tuple[str, Link]]] = {}

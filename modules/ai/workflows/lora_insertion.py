@@ -73,7 +73,7 @@ def with_lora(graph: Graph, lora: LoraUse) -> dict[str, Node]:
 
 def _loaded(graph: Graph, what: str, inputs: Collection[str], loaders: Mapping[str, int]) -> Link:
     """The one output of a loader from which all ``inputs`` of the graph come, through patches or not;
-    ``loaders``: which of its outputs it is. Other packs' nodes may name such an input otherwise. Raises
+    ``loaders``: which of its outputs it is. Other packs' nodes may have other names for such an input. Raises
     `NoPlaceForLora`."""
     links = {
         link

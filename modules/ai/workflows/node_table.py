@@ -62,7 +62,7 @@ def lacks(graph: Graph, table: Table, free: Iterable[NodeInput]) -> Iterator[Lac
 
 
 def pictures(graph: Graph, table: Table, free: Iterable[NodeInput]) -> Iterator[Lack]:
-    """The uploaded files that ``graph`` names, each as the `Lack` that it is if the server does not have it.
+    """The uploaded files that ``graph`` names, each as the `Lack` to report if the server does not have it.
 
     ComfyUI takes any file in its input folder, but lists only those that are not in a subfolder.
     """

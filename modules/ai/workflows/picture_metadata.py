@@ -19,7 +19,7 @@ class BadPicture(ValueError):
 
 
 def picture_metadata(file: Path) -> list[str]:
-    """The workflows in a picture, each a JSON text: the graph that ran first, then the editor's.
+    """The workflows in a picture, each a JSON text: first the graph that ran, then the editor's workflow.
 
     Raises `BadPicture` and `OSError`.
     """

@@ -36,5 +36,5 @@ def _plain(name: str) -> str:
 
 
 def _stem(plain: str) -> str:
-    """Without the ending, which would make all short names of files alike."""
+    """Without the ending, which would make all short file names alike."""
     return re.sub(r"-(safetensors|sft|gguf|ckpt|pth?|bin)$", "", plain)

@@ -50,7 +50,7 @@ class ServerCore:
 
     @property
     def table(self) -> NodeTable:
-        """The node table as it stands, faults counted in."""
+        """The node table as it is now, with the faults applied."""
         faults = self.bench.faults
         key = (faults.missing_models, faults.missing_nodes)
         if self._table is None or self._table[0] != key:
@@ -58,7 +58,7 @@ class ServerCore:
         return self._table[1]
 
     def submit(self, body: Any) -> dict[str, Any]:
-        """POST /prompt. Raises `Refused`; of a body in no sensible shape, whatever trips over it first."""
+        """POST /prompt. Raises `Refused`; for a malformed body, whichever exception it causes first."""
         number = self._number(body)
         if "prompt" not in body:
             raise Refused(problem("no_prompt", "No prompt provided", "No prompt provided"))

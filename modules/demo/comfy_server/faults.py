@@ -28,17 +28,17 @@ class Faults:
     the file names of models that run no batches, lone pictures only. ``poison`` raises in the text
     encoder if a prompt contains it, ``poison_in_sampler`` in the sampler. ``refused`` are the classes of
     nodes, and the samplers' names, that the node pack refuses to run: stock nodes run them. ``mixes_rows``
-    lets the rows of a fused run change each other, which no error tells.
+    lets the rows of a fused run change each other, without any error.
 
-    Answers: ``no_socket`` refuses the WebSocket, which closes the open ones. ``html`` answers every
+    Answers: ``no_socket`` refuses new WebSockets and closes the open ones. ``html`` answers every
     request with a proxy's page under this status. ``unauthorized`` answers 401. ``status`` answers every
     request with this status and an empty body. ``slow_body`` lets bodies trickle for so many seconds,
     ``cut_body`` ends pictures half-way, ``endless_body`` never ends them, ``giant_png`` serves one that
-    claims 30,000×30,000 pixels, ``garbage`` serves bytes that are no picture. ``wrong_types`` turns JSON
-    objects into arrays. ``hang`` never answers. ``only`` narrows all of these to paths that contain it;
-    ``times`` to the next so many requests.
+    claims 30,000×30,000 pixels, ``garbage`` serves bytes that are not a picture. ``wrong_types`` turns JSON
+    objects into arrays. ``hang`` never answers. ``only`` narrows all of these but ``no_socket`` to paths that
+    contain it; ``times`` ends them after that many requests.
 
-    Inventory: ``missing_models`` and ``missing_nodes`` go away beyond the profile's.
+    Inventory: ``missing_models`` and ``missing_nodes`` are missing in addition to the profile's.
     """
 
     stall: bool = False
@@ -75,7 +75,7 @@ class Faults:
     _changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False, compare=False)
 
     def set(self, **changes: Any) -> None:
-        """Turn switches by name. Raises ValueError for a name, or words, that are none."""
+        """Set switches by name. Raises ValueError for an unknown name, or words not in `failure_texts`."""
         names = self._names()
         for name, value in changes.items():
             if name not in names:

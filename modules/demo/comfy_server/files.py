@@ -14,7 +14,8 @@ class OutsideFolder(ValueError):
 
 
 class FileStore:
-    """Files by folder type, subfolder and name. The oldest outputs go when ``budget`` bytes are exceeded."""
+    """Files by folder type, subfolder and name. The oldest go, whatever their folder, once ``budget`` bytes
+    are exceeded."""
 
     def __init__(self, budget: int = 512 * 1024 * 1024) -> None:
         self._files: OrderedDict[_Place, bytes] = OrderedDict()

@@ -24,7 +24,7 @@ _IMAGE_TYPES = {"image/jpeg": 1, "image/png": 2}
 
 
 class SocketHub:
-    """One socket a client id: a newer one replaces the older, which stays open and hears nothing more.
+    """One socket per client id: a newer one replaces the older, which stays open and hears nothing more.
 
     When the older one closes at last, the newer is forgotten with it and falls silent too: the real
     server takes the client id off its list whichever of its sockets has closed.
@@ -78,7 +78,7 @@ class SocketHub:
             await _quietly(socket, frame)
 
     async def close_all(self) -> None:
-        """Close every socket in good order."""
+        """Close every socket cleanly."""
         for socket in list(self._open):
             await socket.close()
 

@@ -45,9 +45,9 @@ class Timing:
     """How long things take, in seconds, before ``speed`` divides the GPU's share of them.
 
     A sampler run of ``n`` rows takes ``steps · (step + n · row)``, times a factor drawn from
-    ``1 ± noise`` (seeded, one draw a run). ``load`` is what reading a diffusion model costs, ``decode``
-    one picture's VAE decoding, ``encode`` one picture's compression (in the sampler's way for SaveImage,
-    beside it for SaveImageBatch), ``fetch`` one picture's download, ``handover`` one POST /prompt,
+    ``1 ± noise`` (seeded, one draw per run). ``load`` is what reading a diffusion model costs, ``decode``
+    one picture's VAE decoding, ``encode`` one picture's compression (for SaveImage the sampler waits
+    for it, for SaveImageBatch it does not), ``fetch`` one picture's download, ``handover`` one POST /prompt,
     ``between`` the pause from one prompt to the next.
     """
 
@@ -77,8 +77,9 @@ class Timing:
         noise: float = 0.15,
         speed: float = 1.0,
     ) -> Timing:
-        """A run of ``n`` pictures takes ``batch + n · picture``; what surrounds it costs what was measured on
-        a real server at 1024²: 1.6 ms to hand over, 5.7 ms of pause, 170 ms to encode, 2.5 ms to fetch."""
+        """A run of ``n`` pictures takes ``batch + n · picture``; what surrounds it costs about what was
+        measured on a real server at 1024²: 1.6 ms to hand over, 5.7 ms of pause (of which 4 are slept: the
+        simulation itself takes some), 170 ms to encode, 2.5 ms to fetch."""
         return cls(
             load=load,
             step=batch / steps,

@@ -81,7 +81,7 @@ class PromptQueue:
         return [prompt for _, _, prompt in sorted(self._heap, key=lambda entry: entry[:2])]
 
     def put(self, prompt: Prompt) -> None:
-        """Append by number."""
+        """Add a prompt; the lowest number goes first."""
         heapq.heappush(self._heap, (prompt.number, next(self._order), prompt))
         self._on_change()
         self._added.set()
@@ -103,7 +103,7 @@ class PromptQueue:
         self._on_change()
 
     def delete(self, prompt_id: str) -> bool:
-        """Take a waiting prompt out. Nobody is told but by the number of those that remain."""
+        """Take a waiting prompt out. Clients learn of it only by the number of prompts that remain."""
         for entry in self._heap:
             if entry[2].id == prompt_id:
                 self._heap.remove(entry)

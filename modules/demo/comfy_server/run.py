@@ -34,7 +34,8 @@ class GpuSpan:
 
 
 class Run:
-    """Sends to the submitting client alone, in ComfyUI's shapes; without a client id to nobody."""
+    """Sends to the submitting client alone, in ComfyUI's shapes; without a client id to nobody, or to all if
+    the event is for everybody."""
 
     def __init__(self, prompt: Prompt, hub: SocketHub, *, silent: bool) -> None:
         self.prompt = prompt
@@ -54,7 +55,7 @@ class Run:
             await self._hub.send(event, data, self.prompt.client_id)
 
     async def note(self, event: str, data: dict[str, Any], *, everybody: bool = False) -> None:
-        """One event to the client that the history keeps too."""
+        """One event to the client; the history keeps it too."""
         stamped = {**data, "prompt_id": self.prompt.id, "timestamp": int(time.time() * 1000)}
         self.record.messages.append((event, stamped))
         if everybody and self.prompt.client_id is None:

@@ -25,9 +25,9 @@ from modules.demo.departed import client_may_leave
 class ComfyServer:
     """An async context manager; several may live in one process.
 
-    ``port`` 0 takes a free one, which is kept over `stop`, `kill` and `start`. Its folders and faults
-    survive a restart (save those that a restart cures); its queue, history, sockets, cache and the pack's
-    pictures do not.
+    ``port`` 0 takes a free one, which is kept over `stop`, `kill` and `start`. Its input and output
+    folders and its faults survive a restart (except the faults that a restart cures); its temp folder, queue,
+    history, sockets, cache and the pack's pictures do not.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class ComfyServer:
         self._runner = runner
 
     async def stop(self) -> None:
-        """Close everything in good order."""
+        """Close everything cleanly."""
         if self._core is not None:
             await self._core.hub.close_all()
         await self._end()
@@ -166,13 +166,13 @@ class ComfyServer:
             await runner.cleanup()
 
     def later(self, change: Coroutine[Any, Any, None]) -> None:
-        """Let a change go its way beside the request or run that asked for it."""
+        """Run a change in the background, so that the request or run that asked for it goes on."""
         task = asyncio.create_task(change)
         self._changes.add(task)
         task.add_done_callback(self._changes.discard)
 
     async def die(self, back_after: float | None) -> None:
-        """Killed, and up again after so many seconds (None: not at all)."""
+        """Killed, and up again after ``back_after`` seconds (None: not at all)."""
         await self.kill()
         if back_after is not None:
             await asyncio.sleep(back_after)

@@ -11,7 +11,8 @@ from modules.demo.discord_server.state.hub import Hub
 
 
 class Control:
-    """`GET /control` tells counters, violations and latencies; `POST /control` does one thing:
+    """`GET /control` returns counters, violations, latencies, guilds, users and file hashes; `POST /control`
+    does one thing:
 
     `{"do": "advance" | "refuse" | "slow" | "lose_answers" | "drop_gateway" | "reset_counters", …}`.
     """

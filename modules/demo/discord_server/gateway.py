@@ -37,8 +37,8 @@ INVALID_INTENTS, DISALLOWED_INTENTS = 4013, 4014
 
 HEARTBEAT_SECONDS = 41.25
 ACK_SECONDS = 0.02
-"""No network is quicker. discord.py notes when it sent a heartbeat only after the sending, from another
-thread: an answer before that would be taken for one to the heartbeat before, "41 s behind"."""
+"""No network is quicker. discord.py notes the time of a heartbeat only once it is sent, in another thread: an
+earlier answer would count as one to the previous heartbeat, "41 s behind"."""
 REPLAY_LENGTH = 5000
 SESSION_SECONDS = 300.0
 """For how long a dropped session can be resumed (community; the documentation gives no number)."""

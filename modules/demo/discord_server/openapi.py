@@ -13,7 +13,7 @@ BASE = "urn:discord-openapi"
 
 
 class OpenApiCheck:
-    """Says what is wrong with a body by the file; fields that the file does not know are wrong.
+    """Says what is wrong with a body according to the file; fields that the file does not know are wrong.
 
     Habits of discord.py are let through, because Discord itself does: snowflakes as integers, `tts` on
     edits, `nsfw` in commands, `flags` in embeds, kept attachments as they came.
@@ -59,7 +59,7 @@ class OpenApiCheck:
 
 
 def _shape(template: str) -> tuple[str, ...]:
-    """A path with its parameters' names taken out, so that ours and the file's compare."""
+    """A path with its parameters' names taken out, so that ours and the file's can be compared."""
     parts = template.strip("/").split("/")
     return tuple("{}" if part.startswith(("{", "@original")) else part for part in parts)
 
@@ -133,7 +133,7 @@ def _with_text_id(item: Any) -> Any:
 
 
 def _told(errors: list[ValidationError]) -> str:
-    """The deepest fault; of the alternatives of a oneOf, in the one that fits better than the others."""
+    """The deepest fault. Of a oneOf, it is that of the alternative that fits best, unless two fit equally."""
     while True:
         deepest = max(errors, key=_depth)
         alternatives = sorted(getattr(deepest.kind, "context", ()), key=_misfit)
@@ -148,5 +148,5 @@ def _depth(error: ValidationError) -> int:
 
 
 def _misfit(errors: list[ValidationError]) -> tuple[int, int]:
-    """How badly an alternative fits: by few faults, and those deep inside, it is the one that was meant."""
+    """How badly an alternative fits. The one that was meant has few faults, and those deep inside."""
     return len(errors), -max(map(_depth, errors))

@@ -95,7 +95,8 @@ def invalid_body(error: ValidationError, data: Any) -> Refusal:
         if fault["type"] == "too_short" and any(
             len(other["loc"]) > depth and other["loc"][:depth] == fault["loc"] for other in faults
         ):
-            continue  # pydantic counts the items that are right; what is wrong with the others is told
+            # Too short only because pydantic leaves out the invalid items, whose own faults are reported.
+            continue
         steps = _place(fault["loc"], data, missing=fault["type"] == "missing")
         code, message = _discord_code(fault["type"]), fault["msg"]
         if code == "UNION_TYPE_CHOICES":

@@ -41,7 +41,7 @@ class BodyCheck(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One request, read."""
+    """One request, already parsed."""
 
     params: Mapping[str, str]
     query: Mapping[str, str]
@@ -88,7 +88,8 @@ class Route:
     is_interaction: bool = False
 
     def major(self, params: Mapping[str, str]) -> str:
-        """The parameter that parts the bucket (Rate Limits, Header Format: channel, guild, webhook)."""
+        """The parameters that give each channel, guild or webhook a bucket of its own (Rate Limits, Header
+        Format)."""
         names = ("channel_id", "guild_id", "webhook_id", "token")
         return ":".join(params[name] for name in names if name in params)
 
@@ -215,8 +216,8 @@ def _blocked(how: Block, seconds: float, headers: dict[str, str]) -> tuple[int, 
 
 
 def _respond(status: int, data: Any, headers: Mapping[str, str]) -> web.Response:
-    """discord.py reads JSON only under exactly `application/json`, and a 429 only with `Via`, which a page of
-    Cloudflare's has not."""
+    """discord.py reads JSON only under exactly `application/json`, and a 429 only with `Via`, which
+    Cloudflare's pages do not have."""
     if isinstance(data, str):
         return web.Response(status=status, text=data, content_type="text/html", headers=headers)
     common = {"Via": "1.1 embedded-discord", **headers}

@@ -45,7 +45,7 @@ class DiscordServer:
     OpenAPI file, against which each body is checked as well. `keep_attachments=False` keeps only hashes of
     what the bot sends. For the page: `simulated_gpus`, how many of the GPUs behind the bot are simulated,
     and `status_page`, the address of the bot's; None if that is not known. `violations` must be empty at
-    the end of a test: unknown routes and bodies that the OpenAPI file forbids.
+    the end of a test: unknown routes, bodies that the OpenAPI file forbids, and calls that failed in here.
     """
 
     def __init__(

@@ -81,7 +81,7 @@ class Components(commands.Cog):
     @commands.Cog.listener("on_guild_role_update")
     @commands.Cog.listener("on_member_update")
     async def on_change(self, *_: object) -> None:
-        """What was refused may work now. Of members, Discord tells only the bot itself."""
+        """What was refused may work now. The only member of whom Discord sends updates is the bot itself."""
         self.undelivered.note_change()
 
     async def _show_undelivered(self, interaction: discord.Interaction) -> None:

@@ -20,7 +20,8 @@ TIME_LIMIT = 30.0
 
 @dataclass(kw_only=True, eq=False)
 class HomeGuild(commands.Cog):
-    """``serving`` is set once the bot is known to be in the allowed guild, and that guild's channels are."""
+    """``serving`` is set once the bot is known to be in the allowed guild and that guild's channels are
+    known."""
 
     bot: ImageBot
     queue: QueueManager

@@ -82,7 +82,7 @@ class Sessions(commands.Cog):
                 await self._see_off(guild_id, user_id)
 
     def _next_in_turn(self, owners: set[int]) -> list[int]:
-        """A few of the owners without a job, others each time."""
+        """A few of the owners without a job, different ones each time."""
         if owners <= self._looked_for:
             self._looked_for.clear()
         chosen = sorted(owners - self._looked_for)[:LOOKED_FOR_AT_ONCE]

@@ -24,7 +24,8 @@ _NUMBER = re.compile(r"\*\*#(\d+)\*\*")
 CONTAINER = discord.ComponentType.container.value
 
 PAGES = 20
-"""Most pages that are read forward from the moment since which the message may be there."""
+"""How many pages are read at most, forward from the earliest moment at which the message can have been
+posted."""
 
 CLOCKS_APART = 300.0
 """Seconds by which our clock may be ahead of Discord's."""
@@ -55,8 +56,8 @@ def shows(message: Mapping[str, Any], job_id: JobId) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Look:
-    """The status messages (by mark, or by minus the job's number) that were posted after ``since``, as read
-    at ``at``."""
+    """What was read at ``at``: the ids of the status messages that were posted after ``since``, by mark, or
+    by the job's number with a minus sign."""
 
     at: float
     since: float
@@ -97,8 +98,9 @@ class StatusMessageSearch:
 
 
 def _marks(message: Mapping[str, Any]) -> Iterator[int]:
-    """The marks of a status message: that of its container. One that is older than layouts is told by what
-    its buttons name, Cancel or Again without Delete, or by the job's number in what a bot says."""
+    """The marks of a status message: that of its container. A message from before there were layouts is
+    recognized by the job that its buttons name (Cancel, or Again without Delete), or by the job's number in a
+    bot's text."""
     frames = (part for part in components_of(message) if part.get("type") == CONTAINER)
     yield from (int(frame.get("id") or 0) for frame in frames)
     buttons = [match for match in map(TEMPLATE.fullmatch, custom_ids_of(message)) if match is not None]

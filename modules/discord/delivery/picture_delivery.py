@@ -94,7 +94,8 @@ class ChannelDelivery:
             return None
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]], give_up_at: float = inf) -> T:
-        """The answer, asked for again while Discord is away. Raises the other `MessageError`s."""
+        """The answer, asked for again while Discord is away, until ``give_up_at``. Raises a
+        `MessageError`."""
         pauses = Backoff(first=1.0, longest=15.0)
         while True:
             try:

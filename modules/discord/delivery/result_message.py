@@ -39,8 +39,8 @@ Where = Literal["channel", "new-channel", "direct-message"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResultPicture:
-    """A picture as its message shows it. ``file`` is to be sent; None if the message has it already, or if
-    there is none, which has no ``name`` either. ``remark`` says what happened to it."""
+    """A picture as its message shows it. ``file`` is to be sent; it is None if the message has it already, or
+    if there is no file (then ``name`` is None, too). ``remark`` says what happened to the picture."""
 
     job: Job
     report: RunReport | None

@@ -1,9 +1,9 @@
 """Shows the pictures of a set in one message: the first one is posted, which notifies; each edit adds those
 that are there by then, in the order of their numbers.
 
-All that changes such a message waits for its turn here. An edit names the files that stay, so that one that
-is repeated after a lost answer leaves nothing twice. A post carries one picture alone, as its nonce is the
-picture's own.
+All that changes such a message waits for its turn here. An edit names the files that stay, so repeating it
+after a lost answer adds no picture twice. A post carries one picture alone, as its nonce is the picture's
+own.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ REQUEST_LIMIT = 24 * 1024 * 1024
 """Bytes of files in one request; Discord takes 25 MiB with all around them."""
 
 SETS = 500
-"""So many sets are remembered; of others the message is read again."""
+"""How many sets are remembered; the message of any other set is read again."""
 
 _FILE = re.compile(r"(\d+)-([0-9a-f]{32})\.")
 
 
 @dataclass(slots=True)
 class _SetMessage:
-    """What is known of a set's message. ``waiting``: pictures to be added; ``unsure``: those of which a post
-    was not answered; ``done``: all that have ever been shown, and where; ``remark``: what it says of all its
+    """What is known of a set's message. ``waiting``: pictures to be added; ``unsure``: those whose post was
+    not answered; ``done``: all that have ever been shown, and where; ``remark``: what it says of all its
     pictures."""
 
     user_id: int
@@ -80,7 +80,7 @@ class _SetMessage:
         self.posted, self.pictures, self.chosen, self.remark = None, {}, None, None
 
     def about(self, where: Posted) -> _SetMessage:
-        """This, or nothing known yet if ``where`` is another message with pictures of the set."""
+        """This, or an empty one if ``where`` is another message with pictures of the set."""
         same = self.posted is None or self.posted == where
         return self if same else _SetMessage(user_id=self.user_id, done=self.done)
 
@@ -106,7 +106,8 @@ class _Addition:
 
 @dataclass(kw_only=True, eq=False)
 class ResultSets:
-    """Every method raises a `MessageError`. ``began``: when this process did (Unix seconds)."""
+    """`add`, `choose` and `remove` raise a `MessageError` or `StoreError`. ``began``: when this process did
+    (Unix seconds)."""
 
     message_client: MessageClient
     result_messages: ResultMessages
@@ -127,7 +128,7 @@ class ResultSets:
         with_prompt: bool = True,
     ) -> tuple[Posted, Size]:
         """Show the picture with those of its set; returns where, and its size. ``part`` tells repeated posts
-        from other ones; a ``remark`` is shown if it is the first."""
+        from other ones; a ``remark`` is shown if the picture is the first in its message."""
         job = finished.job
         addition = _Addition(
             job=job,
@@ -175,7 +176,7 @@ class ResultSets:
         self._sets = {group: known for group, known in self._sets.items() if known.user_id != user_id}
 
     async def remove(self, where: Posted, job: Job, *, notify: bool) -> None:
-        """Take this picture out of the message; without another one there, delete that."""
+        """Take this picture out of the message; if it was the last one, delete the message."""
         known = self._known(job)
         async with known.lock:
             message = await self._read(known.about(where), where)
@@ -218,7 +219,8 @@ class ResultSets:
             known.unsure.add(new.job.id)  # so that it is repeated and not added to another message
             raise
         known.unsure.discard(new.job.id)
-        if known.posted is not None:  # another message was begun, where an edit may be unanswered, too
+        if known.posted is not None:
+            # meanwhile the set has got another message, and that one stays the one to be edited
             known.done[new.job.id] = (posted, picture.size)
             return
         known.chosen, known.remark = new.job.id, new.remark
@@ -308,8 +310,8 @@ class ResultSets:
         return False
 
     async def _read(self, known: _SetMessage, where: Posted, seen: AnyMessage | None = None) -> _SetMessage:
-        """What the message shows right now, also of what was not answered; ``seen``: it, if it cannot have
-        changed since."""
+        """What the message shows right now, with edits whose answer was lost; ``seen``: the message, if it
+        cannot have changed since it was read."""
         message = seen if seen is not None else await self.message_client.message(where)
         files = {JobId(match[2]): file for file in files_of(message) if (match := _FILE.match(file.name))}
         remarks = {number: said.removeprefix(SMALL) for number, said in texts_of(message).items()}

@@ -46,8 +46,8 @@ from modules.utils.database.stores.status_messages import StatusMessages as Stat
 log = getLogger(__name__)
 
 _PAUSES: Mapping[type[JobEvent], float] = {Started: 0.5, Finished: 1.5}
-"""Intervals before an edit, since the next one says more: after a beginning come steps and a preview, and
-most pictures are there soon after they were made."""
+"""How many intervals an edit waits after such an event, because a later one says more: after the start of a
+run come steps and a preview, and most pictures are delivered soon after they are made."""
 
 PLACES_AT_ONCE = 50
 """Waiting jobs whose place is checked in one interval; the others follow in turn."""
@@ -98,7 +98,7 @@ class LiveStatusMessages:
         """The message about a job of which this process had not heard, with what a former one left."""
         left, sought = self._left.get(job.id), job.id in self._left and self._left[job.id] is None
         noted = {other for other, place in self._left.items() if place == left and left is not None}
-        # those that wait on since a former process have no event yet
+        # jobs that a former process left waiting have had no event yet
         statuses = {one.id: StatusText(job=one) for one in (*self.together_with(job), job)}
         message = self._all[job.group] = StatusMessage(
             statuses=statuses,

@@ -56,7 +56,7 @@ Step = tuple[Literal["find", "post", "edit", "remove", "nothing"], Priority]
 class StatusMessage:
     """A status message, what it shows, and what it should show. ``missing``: jobs that it is about, too, of
     which nothing is known yet. ``sought``: it may have been posted, by a former process or by a request that
-    was never answered, and must be searched for. ``noted``: the jobs with which the store knows it.
+    was never answered, and must be searched for. ``noted``: the jobs for which the store has it.
     ``replaces``: the message in whose place it is posted, so that it has a nonce of its own; ``written_at``:
     by the steady clock. ``shown`` None: not known. ``sent_at``: when it was last sent; ``not_before``: when
     it may be sent again, if that is later. ``owes_mention``: an edit shows a failure of which its owner wants
@@ -98,7 +98,7 @@ class StatusMessage:
 
     @property
     def urgency(self) -> Priority:
-        """Of what is to be said."""
+        """How urgent its next change is."""
         return Priority.DELIVER if self.status.stage in ("failed", "kept") else Priority.STATUS
 
     @property
@@ -140,7 +140,7 @@ class StatusPoster:
     async def bring_up_to_date(self, message: StatusMessage) -> None:
         """Show the job's state; a failure is shown elsewhere if the message cannot be reached."""
         if message.status.stage == "failed":
-            with suppress(StoreError):  # then they are told
+            with suppress(StoreError):  # if it cannot be read, they are mentioned
                 chosen = await self.preferences.get(message.status.job.request.user_id)
                 message.put(replace(message.status, mention=chosen.notify))
         if not message.unreachable:
@@ -206,7 +206,7 @@ class StatusPoster:
         """Post or edit the message: wait for its turn, and show what is known then."""
         posted = message.posted
         if posted is not None:
-            if message.written_at is None:  # by a former process; a wall clock that was set back is no help
+            if message.written_at is None:  # by a former process; max(): the clock may have been set back
                 message.written_at = self.clock.now() - max(0.0, self.clock.unix() - posted.written_at)
             if self.clock.now() - message.written_at > EDITABLE_FOR:
                 await self.message_client.delete(posted, level=Priority.STATUS)

@@ -25,7 +25,7 @@ ENDED: frozenset[str] = frozenset(get_args(Ending))
 
 @dataclass(frozen=True, slots=True)
 class Starting:
-    """A server is being started, which takes about so many seconds."""
+    """A server is being started, which takes about this many seconds."""
 
     seconds: int
 
@@ -36,7 +36,7 @@ _TELLING: tuple[Stage, ...] = (
     "started", "retrying", "queued", "restarting", "finishing",
     "failed", "kept", "cancelled-by-other", "cancelled", "delivered",
 )  # fmt: skip
-"""The stages, the one first that tells most of jobs that are shown together."""
+"""The stages, in this order: of jobs that are shown together, the first stage here tells the most."""
 
 SOON = 5.0
 """Seconds before its end at which a countdown becomes "any moment now": it never runs into the past."""
@@ -47,7 +47,7 @@ class StatusText:
     """All that a status message says. Times are Unix seconds; ``step`` 0: the sampler has not begun.
     ``served``: a server that is up can make it; ``stranded``: none can any more; ``together``: how many jobs
     were in its last run, 0 if it had none; ``error``: why it failed, or is tried again; ``mention``: its
-    owner wants a word of a failure."""
+    owner wants to be pinged about a failure."""
 
     job: Job
     stage: Stage = "queued"
@@ -81,8 +81,9 @@ def render(
     mention: bool = False,
 ) -> discord.ui.LayoutView:
     """The message about a job, or those of a set, at ``now`` (Unix seconds), which matters only where there
-    is a countdown. ``missing``: of so many others it is not known how they ended; ``preview``: the name of
-    the file with the picture so far; ``mention``: the message begins with its owner's name."""
+    is a countdown. ``missing``: the number of other jobs of which it is not known how they ended;
+    ``preview``: the name of the file with the picture so far; ``mention``: the message begins with its
+    owner's name."""
     status = lead(statuses)
     request = status.job.request
     buttons, facts = actions(status), _facts(messages, status, now)
@@ -156,7 +157,7 @@ def is_soon(status: StatusText, now: float) -> bool:
 
 
 def countdown(expected_at: float, now: float) -> str:
-    """The blank ``when`` of a sentence about an expected time: a countdown, or ``soon``."""
+    """The value of ``when`` in a sentence about an expected time: a countdown, or ``soon``."""
     return "soon" if expected_at - now < SOON else moment(expected_at)
 
 
@@ -212,9 +213,10 @@ def actions(status: StatusText) -> tuple[Action, ...]:
 
 
 def worth_telling(old: QueuePosition | None, new: QueuePosition | None, *, now: float) -> bool:
-    """Whether a waiting job's place has changed enough to edit its message. While the expected time holds,
-    that it has come nearer is told when half of those ahead are gone; Discord's clients run the countdown,
-    which may be wrong by five seconds or a fifth."""
+    """Whether a waiting job's place has changed enough to edit its message. As long as the expected time
+    holds, a better place is shown only when half of those ahead are gone: Discord's clients run the countdown
+    by themselves. The time holds while it is wrong by no more than five seconds or a fifth of the wait,
+    whichever is longer."""
     if old is None or new is None:
         return old is not new
     if (

@@ -42,7 +42,7 @@ class UndeliveredPictures:
     _changed: asyncio.Event = field(init=False, default_factory=asyncio.Event)
 
     def note_change(self) -> None:
-        """Discord is back, or channels or permissions are other than before: what was refused may work."""
+        """Discord is back, or channels or permissions have changed: what was refused may work."""
         self.message_client.forgive()
         self._changed.set()
 

@@ -54,7 +54,7 @@ Reload = Callable[[], Awaitable[Sequence[str]]]
 """Reads the settings again and gives the fleet its addresses; says what has changed and what has not."""
 
 ReloadModels = Callable[[], Awaitable[Sequence[ModelChange]]]
-"""Reads the folder of models again; says what is other than before, and what is faulty."""
+"""Reads the folder of models again; says what has changed, and what is faulty."""
 
 Inspect = Callable[[], Awaitable[Sequence[Section]]]
 """Looks at everything that can be wrong, as ``bot.py check`` does."""
@@ -285,7 +285,7 @@ class Administration:
         return self._text(person.locale, "admin-blocked", user=f"<@{user.id}>", count=len(cancelled))
 
     async def unblock(self, person: Requester, user: discord.User) -> str:
-        """Take pictures from somebody again."""
+        """Take requests from somebody again."""
         await self.members.unblock(user.id)
         return self._text(person.locale, "admin-unblocked", user=f"<@{user.id}>")
 

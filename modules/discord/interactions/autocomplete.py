@@ -96,7 +96,7 @@ class Choices:
         )
 
     def strengths(self, lora: str, typed: str, person: Requester) -> list[app_commands.Choice[float]]:
-        """The strengths of the chosen LoRA, its own one first."""
+        """The strengths of the chosen LoRA, its usual one first."""
         chosen = find_entry(self.offers.loras, lora or person.preferences.lora or "")
         if chosen is None:
             return []

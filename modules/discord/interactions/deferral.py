@@ -22,13 +22,14 @@ AT_ONCE = 100
 """Acknowledgements sent at the same time."""
 
 HOLD = 1.2
-"""An interaction that has no answer after so many seconds is deferred."""
+"""Seconds after which an interaction without an answer is deferred."""
 
 CROWD = 10
 """How many interactions may wait for their answers; if there are more, they are deferred at once."""
 
 SETTLE = 0.02
-"""Seconds before it is seen how many have come; more, and more of them, where the bot is busy."""
+"""Seconds to wait before counting how many interactions have come. A busy bot wakes up later than that, when
+more of them have come."""
 
 TIME_LIMIT = 3.0
 """Seconds for one acknowledgement; later ones are not taken (Discord docs, Receiving and Responding)."""
@@ -37,7 +38,7 @@ PAUSE = 0.2
 """Seconds before an acknowledgement that was cut off is sent again."""
 
 REMEMBERED = 5000
-"""Interactions that are known to have come."""
+"""How many interactions are remembered, to notice one that Discord sends twice."""
 
 STAND_BACK = 2.0
 """Seconds for which work waits for other acknowledgements at most."""

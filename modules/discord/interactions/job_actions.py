@@ -120,7 +120,7 @@ class JobActions:
             log.info("the menu stays as it is: %s", error, extra={"job_id": job_id})
 
     async def choose(self, interaction: discord.Interaction, job_id: JobId) -> None:
-        """Of several pictures in a message, its controls are about this one from now on."""
+        """From now on, the controls of a message with several pictures apply to this one."""
         await self.deferrals.defer(interaction)
         job, message = await self.jobs.job(job_id), interaction.message
         self._check_owner(interaction, "which", job)

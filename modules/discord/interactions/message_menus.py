@@ -25,7 +25,7 @@ from modules.utils.database.rows import JobRecord
 from modules.utils.database.stores.history import History
 
 FORMS_OPEN = 1000
-"""Forms of which the picture's address is remembered."""
+"""For how many open forms the picture's address is remembered."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -43,8 +43,8 @@ class MessageMenus:
     home: Callable[[], discord.Guild | None]
     offers: Sequence[ModelOffer]
     _brought: dict[str, str] = field(init=False, default_factory=dict)
-    """Where the picture of each message is for which a form was opened. The interaction alone brings it: to
-    read other people's messages, the bot would need the Message Content Intent."""
+    """The address of the picture, for each message for which a form was opened. The interaction alone brings
+    it: to read other people's messages, the bot would need the Message Content Intent."""
 
     async def edit_picture(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Ask what should change in a message's picture. Raises `NoPictureHere`."""

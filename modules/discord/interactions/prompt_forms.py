@@ -40,7 +40,7 @@ BLOCK = 1200
 
 @dataclass(kw_only=True, eq=False)
 class PromptForms:
-    """``offers``: all models."""
+    """``offers``: all models, LoRAs and styles."""
 
     history: History
     reader: AttachmentReader

@@ -34,7 +34,8 @@ TOKEN_GONE = (10062, 10015, 50027)
 
 
 GiveBack = Callable[[str, str], tuple[discord.ui.LayoutView, Sequence[discord.File]]]
-"""From a language and what is said in it to an answer that holds more."""
+"""Takes a language and a sentence in it; gives an answer that holds this sentence and what somebody had
+typed."""
 
 
 async def answer(
@@ -71,7 +72,8 @@ async def answer(
 
 
 async def answer_apart(interaction: discord.Interaction, text: str) -> None:
-    """The same as a message of its own where a click has changed nothing: what it was on stays as it is."""
+    """Like `answer`, but a click gets a separate message as its answer: the message it is on stays as it
+    is."""
 
     async def at_once() -> None:
         await interaction.response.send_message(text, ephemeral=True, allowed_mentions=mentions(None))

@@ -17,7 +17,7 @@ from modules.queue_manager.errors import BannedWord, QueueClosed
 log = getLogger(__name__)
 
 _SPACES = re.compile(r"[\s,;:/\\()\[\]{}<>\"]+")
-"""What parts words in any case. Other signs may stand within one: ``nu-de``, ``k!ll``."""
+"""What always separates words. Other signs may stand within one: ``nu-de``, ``k!ll``."""
 
 _CONTRACTED = re.compile(r"['’ʼ‘](?:ll|re|ve|em|d|s|t|m)\b", re.IGNORECASE)
 """English endings: "I'll" is not "ill"."""
@@ -29,13 +29,13 @@ _WITHIN = "!|+¡¿?"
 _DIGITS = str.maketrans("01345789", f"o{EITHER}eastbg")
 
 _DOUBLED = frozenset("bcdefglmnñoprstz")
-"""Letters that English or Spanish words double, so that "good" is not "god"; of others any number counts as
-one."""
+"""Letters that English or Spanish words double, so that "good" is not "god"; a run of any other letter counts
+as one."""
 
 _CLASSES = {"i": f"[i{EITHER}]", "l": f"[l{EITHER}]", EITHER: f"[il{EITHER}]"}
 
 LONGEST = 60
-"""Characters of a word; what is longer is none."""
+"""The most characters that a word may have; anything longer does not count as a word."""
 
 
 class WordList:
@@ -117,12 +117,13 @@ def _tokens(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """The words of ``text`` in letters, where every sign parts them."""
+    """The words of ``text`` in letters, where every sign separates them."""
     return [_plain(word) for token in _tokens(text) for word in _parts(_read(token, with_signs=False))]
 
 
 def _joined(text: str) -> Iterator[str]:
-    """What signs part, read as one word, and signs that pass for letters read as such."""
+    """Neighbouring pieces that signs separate, read as one word; signs that pass for letters are read as
+    those letters."""
     for token in _tokens(text):
         parts = _parts(_read(token, with_signs=True))
         for first in range(len(parts)):
@@ -154,7 +155,8 @@ def _capitals_read(token: str) -> str:
 
 
 def _plain(word: str) -> str:
-    """Digits as letters where these are more (a zero in a word is an o), and no run of more than three."""
+    """Digits read as letters if the word has at least two letters and no fewer letters than digits (a zero
+    counts as a letter); a run of one character is cut to three."""
     digits = sum(letter.isdigit() and letter != "0" for letter in word)
     if len(word) - digits >= max(2, digits) and not word.isdigit():
         word = word.translate(_DIGITS)

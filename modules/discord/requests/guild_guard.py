@@ -16,7 +16,7 @@ class GuildGuard:
         self.mode: Mode = "set-up" if allowed is None else "starting"
 
     def look(self, present: Collection[int]) -> frozenset[int]:
-        """Set the mode by the guilds that the bot is in; those it must leave.
+        """Set the mode according to the guilds that the bot is in; returns those that it must leave.
 
         It leaves others only while it is a member of the allowed one, so that a mistyped digit costs nothing.
         """
@@ -34,5 +34,5 @@ class GuildGuard:
         return self.allowed is not None and guild_id == self.allowed
 
     def hears_set_up(self, guild_id: int | None) -> bool:
-        """Whether a guild is answered its id: any, as long as the bot is not in the allowed one."""
+        """Whether ``getid`` is answered in a guild: in any, as long as the bot is not in the allowed one."""
         return guild_id is not None and self.mode in ("set-up", "wrong-guild")

@@ -44,7 +44,7 @@ class Limits:
 
 @dataclass(kw_only=True, eq=False)
 class Cooldown:
-    """At least so many seconds between one person's requests."""
+    """Makes each person wait at least ``seconds`` between two requests."""
 
     clock: Clock
     seconds: float
@@ -63,7 +63,7 @@ class Cooldown:
             since = now - self._last[user_id]
         elif last_asked_at is not None:
             since = self.clock.unix() - last_asked_at
-        if 0 <= since < self.seconds:  # before 0, the wall clock was set back
+        if 0 <= since < self.seconds:  # below 0: the wall clock was set back
             raise CoolingDown(seconds=ceil(self.seconds - since))
         if len(self._last) > 10_000:
             self._last = {user: at for user, at in self._last.items() if now - at < self.seconds}

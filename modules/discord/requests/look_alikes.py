@@ -16,7 +16,7 @@ EITHER = "\N{BROKEN BAR}"
 """Stands for a character that may be meant as i or as l."""
 
 _ALSO = {**dict(zip("пцшґзηλεωδμ", "nuwgenlewdu", strict=True)), "ӏ": EITHER, "ß": "ss"}
-"""What the table does not have, or has otherwise."""
+"""What the table does not have, or has differently."""
 
 _NAME = re.compile(
     r"LATIN (?:CAPITAL |SMALL )?(?:LETTER|LIGATURE) (?:SMALL CAPITAL |DOTLESS |BARRED )*"

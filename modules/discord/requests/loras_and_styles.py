@@ -47,8 +47,9 @@ def lora_of(
 
 
 def style_of(offers: Offers, person: Requester, offer: ModelOffer, name: str | None) -> Style | None:
-    """The style called ``name``; with None, the preferred one for a new picture, if there still is one. Its
-    negative prompt goes only where each person has their own. Raises `UnknownStyle`."""
+    """The style called ``name``; with None, the preferred one for a new picture, if there still is one. The
+    style's negative prompt is kept only for models where each person has a negative prompt of their own.
+    Raises `UnknownStyle`."""
     if name is None and offer.kind == "imagine":
         name = next((one.name for one in offers.styles if one.name == person.preferences.style), None)
     if name is None or _means_none(name):

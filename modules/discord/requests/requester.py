@@ -18,8 +18,9 @@ RESTRICTABLE = (discord.TextChannel, discord.VoiceChannel, discord.Thread)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requester:
-    """``locale``: the one they chose, or their client's. ``age_restricted``: they asked in such a channel.
-    ``overheard``: people who are not administrators read the answer too."""
+    """``locale``: the one they chose, or else their client's (for a typed command, their guild's).
+    ``age_restricted``: they asked in such a channel. ``overheard``: people who are not administrators read
+    the answer too."""
 
     user_id: int
     name: str

@@ -63,7 +63,8 @@ USUAL_STRENGTH = 0.6
 
 
 FOR_PARTS: tuple[MaskUse, ...] = ("best", "must")
-"""Of models that were made to paint a part of a picture: others are better for a whole one."""
+"""The ``masks`` of models that were made to paint a part of a picture; other models are better for a whole
+one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

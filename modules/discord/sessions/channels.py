@@ -120,7 +120,7 @@ class SessionChannels:
             return channel
 
     async def adopt(self, guild: discord.Guild) -> None:
-        """Add channels that are missing in the database, so that they are closed in time too."""
+        """Add channels that are missing from the database, so that they are closed in time too."""
         known = {record.user_id for record in await self.store.of_guild(guild.id)}
         for channel in guild.text_channels:
             owner = owner_of(channel.name, channel.topic)
@@ -186,7 +186,7 @@ class SessionChannels:
         return True
 
     async def sweep(self, guild_id: int) -> None:
-        """Warn of and close the channels that nobody uses. Raises `GuildAway`."""
+        """Post warnings in the channels that nobody uses, and close them later. Raises `GuildAway`."""
         await self.present(guild_id)
         records = await self.store.of_guild(guild_id)
         busy = await self.history.active_users()
@@ -198,7 +198,7 @@ class SessionChannels:
                 await self._warn(record)
 
     def _step(self, record: SessionRecord, busy: Collection[int]) -> Step:
-        """``busy``: the users of whom a job is active."""
+        """``busy``: the users with an active job."""
         return next_step(
             record,
             now=self.clock.unix(),
@@ -243,7 +243,7 @@ class SessionChannels:
         overwrites: dict[discord.Role | discord.Member | discord.Object, discord.PermissionOverwrite] = {
             guild.default_role: discord.PermissionOverwrite(view_channel=False),
             discord.Object(user_id, type=discord.Member): theirs,
-            guild.me: theirs,  # hiding everyone hides the bot too
+            guild.me: theirs,  # a channel hidden from @everyone is hidden from the bot, too
         }
         topic = self.messages.text(
             locale, "session-topic", owner=f"<@{user_id}>", minutes=max(1, round(self.idle / 60))
@@ -280,8 +280,9 @@ class SessionChannels:
     async def _made_for_certain(
         self, make: Callable[[], Awaitable[Made]], made: Callable[[], list[Made]]
     ) -> Made:
-        """What ``make`` makes, once. ``made`` finds it where Discord's answer is lost, once it tells of it;
-        and what discord.py made before, if it tried again after a lost answer."""
+        """What ``make`` makes, and only one of it. If Discord's answer is lost, ``made`` finds the new
+        channel as soon as the gateway reports it. If discord.py tried again after a lost answer, ``made``
+        finds what the first try made, and that is deleted."""
         try:
             with priority(Priority.ACKNOWLEDGE):
                 async with timeout(TIME_LIMIT):
@@ -379,7 +380,7 @@ class SessionChannels:
 
 
 async def find_member(guild: discord.Guild, user_id: int, level: Priority) -> discord.Member | None:
-    """A member, asked for at Discord; None if they are not in the guild. Raises one of `DISCORD_ERRORS`."""
+    """A member, fetched from Discord; None if they are not in the guild. Raises one of `DISCORD_ERRORS`."""
     try:
         with priority(level):
             async with timeout(TIME_LIMIT):

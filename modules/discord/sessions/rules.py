@@ -1,4 +1,5 @@
-"""Pure: when a private channel is warned and closed, which one makes room for another, whose it is."""
+"""Pure: when a private channel gets its warning and when it is closed, which one makes room for another,
+whose it is."""
 
 from __future__ import annotations
 

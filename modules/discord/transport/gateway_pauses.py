@@ -31,5 +31,5 @@ class GatewayPauses:
 
 
 def install() -> None:
-    """Make every client of this process that connects from now on pause so."""
+    """Make every client of this process that connects from now on use these pauses."""
     discord.client.ExponentialBackoff = GatewayPauses  # type: ignore[attr-defined, assignment]

@@ -28,7 +28,7 @@ TIME_LIMIT = 60.0
 """Seconds for one request, discord.py's own retries included."""
 
 NO_ANSWER = (discord.DiscordServerError, aiohttp.ClientError, asyncio.TimeoutError, OSError)
-"""What a request by discord.py ends with that may have been carried out or not."""
+"""The errors of a request by discord.py after which nobody knows whether it was carried out."""
 
 DISCORD_ERRORS = (discord.HTTPException, *NO_ANSWER)
 """What a request by discord.py can end with: a refusal, or no answer."""
@@ -234,7 +234,7 @@ class MessageClient:
             async with timeout(TIME_LIMIT):
                 yield
         except (discord.Forbidden, discord.NotFound) as error:
-            if isinstance(error, discord.Forbidden) and not error.code:  # a page that stands before Discord
+            if isinstance(error, discord.Forbidden) and not error.code:  # from a proxy in front of Discord
                 raise DiscordAway(str(error)) from error
             if error.code == UNKNOWN_MESSAGE:
                 raise (AlreadyDeleted if message_id is None else Unreachable)(str(error)) from error
@@ -265,7 +265,7 @@ def mentions(user_id: int | None) -> discord.AllowedMentions:
 @contextmanager
 def _parameters(outgoing: OutgoingMessage, nonce: str | None) -> Iterator[MultipartParameters]:
     options: dict[str, Any] = {"view": outgoing.view, "allowed_mentions": mentions(outgoing.mention)}
-    # A layout stands alone: an edit takes the text of a message that had no layout before.
+    # A layout stands alone: an edit removes the text of a message that had no layout before.
     options["content"] = None if isinstance(outgoing.view, discord.ui.LayoutView) else outgoing.text
     with ExitStack() as closing:
         if outgoing.files is not None:

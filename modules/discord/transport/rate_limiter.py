@@ -1,5 +1,6 @@
-"""The bot's own limiter under Discord's 50 requests a second over all routes, which discord.py does not
-handle: the most urgent first. Interaction endpoints are outside that limit and do not use this."""
+"""Keeps the bot below Discord's limit of 50 requests a second over all routes, which discord.py does not
+handle; the most urgent requests go first. Interaction endpoints are outside that limit and do not use
+this."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def nonce(job_id: str, channel_id: int, part: str) -> str:
 
 
 def channel_name(name: str, fallback: str) -> str:
-    """A channel's name made of a person's: lower case, hyphens, at most 90 characters."""
+    """A channel's name made from a person's: lower case, hyphens, at most 90 characters."""
     folded = unicodedata.normalize("NFC", name).casefold().replace("i\u0307", "i")  # from a Turkish İ
     seen = (letter for letter in folded if unicodedata.category(letter) != "Cf")
     kept = (letter if letter.isalnum() or unicodedata.category(letter)[0] == "M" else " " for letter in seen)

@@ -67,7 +67,7 @@ SMALL = "-# "
 
 
 def small(line: str, *, mark: int | None = None) -> discord.ui.TextDisplay[Any]:
-    """Small print; ``mark`` as of a `container`."""
+    """Small print; ``mark`` as in `container`."""
     return discord.ui.TextDisplay(f"{SMALL}{line}", id=mark)
 
 

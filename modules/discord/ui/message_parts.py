@@ -21,8 +21,8 @@ AnyMessage = discord.Message | Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShownFile:
-    """A file of a message; ``id`` is that of the attachment, ``size`` that of a picture, in pixels, where
-    Discord knows them."""
+    """A file of a message; ``id`` is that of the attachment and ``size`` that of a picture, in pixels, each
+    only if Discord gives it."""
 
     name: str
     url: str
@@ -111,6 +111,6 @@ def _file(media: Any, copy: str | None = None) -> ShownFile:
 
 
 def _field(part: Any, *names: str) -> Any:
-    """The first of these fields that is set; discord.py calls some of them otherwise than Discord."""
+    """The first of these fields that is set; discord.py's names for some of them differ from Discord's."""
     values = (part.get(name) if isinstance(part, Mapping) else getattr(part, name, None) for name in names)
     return next((value for value in values if value is not None), None)

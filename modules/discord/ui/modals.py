@@ -48,11 +48,12 @@ def short_form(
     models: Sequence[ModelOffer] = (),
     typed: Typed | None = None,
 ) -> discord.ui.Modal:
-    """Asks what should change in a picture, for the prompt of one whose own prompt cannot be shown, or what
-    to make from it as a start, and how much of it may change.
+    """Asks what should change in a picture (``edit``), for a new prompt where the picture's own cannot be
+    shown (``again``), or what to make from a picture and how much of it may change (``start``).
 
-    ``about``: a job, or the ids of a message's channel and of itself, with a hyphen. ``models``: those that
-    can do it; if one takes several pictures, more can be added. ``typed``: what the fields hold at first.
+    ``about``: a job's id, or the ids of a channel and of a message in it, joined by a hyphen. ``models``:
+    those that can do it; if one takes several pictures, more can be added. ``typed``: what the fields hold at
+    first.
     """
     typed = typed or {}
     form = _form(messages, locale, kind, about)

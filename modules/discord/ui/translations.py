@@ -46,7 +46,7 @@ class Translations:
         return base if base in self._bundles else FALLBACK
 
     def text(self, locale: str | None, key: str, /, **fields: Field) -> str:
-        """The sentence, its blanks filled. Raises KeyError for an unknown key.
+        """The sentence, its variables filled in. Raises KeyError for an unknown key.
 
         Whole numbers choose plural forms and are shown with the language's separators: give as text
         what must be shown as it is (seeds, sizes).

@@ -22,7 +22,7 @@ more."""
 
 
 class BatchLimits:
-    """The limits of one engine; unknown models have limit 0. ``known`` is what former runs taught, by model;
+    """The limits of one engine; unknown models have limit 0. ``known`` is what earlier runs taught, by model;
     ``on_learned`` is called with what to remember."""
 
     def __init__(
@@ -48,8 +48,8 @@ class BatchLimits:
         checks: Mapping[str, FusionCheck] | None = None,
     ) -> list[str]:
         """Take over what the engine says in its probe. What was learned of the same version stays; models in
-        ``cautious`` begin with one row; ``checks`` as in `Capabilities`. Returns the models of which what was
-        learned is out of date."""
+        ``cautious`` begin with one row; ``checks`` as in `Capabilities`. Returns the models for which what
+        was learned is out of date."""
         self.checks = dict(checks or {})
         self._told, self._cautious, self._versions = dict(limits), frozenset(cautious), dict(versions or {})
         outdated = [

@@ -3,10 +3,10 @@
 The rules, in the order in which they bind:
 
 1. Only jobs of one `BatchKey` share a run.
-2. A job that is first in the fair order is passed over for its key at most ``max_key_wait`` times. Within
-   that bound an engine keeps to the model it has loaded (a *warm* one), and leaves models that are warm
-   elsewhere to those engines, if they finish them before the bound makes this one change.
-3. An engine leaves jobs that the others would finish sooner, with all their work.
+2. A key whose job is first in the fair order is passed over at most ``max_key_wait`` times. Within that bound
+   an engine keeps to the model it has loaded (a *warm* one), and leaves models that are warm elsewhere to
+   those engines, if they finish them before the bound makes this one change.
+3. An engine leaves jobs to the others if these would finish them sooner, with all the work that comes before.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ FASTEST_FOR = 1.0
 
 @dataclass(kw_only=True, slots=True)
 class _Group:
-    """Jobs that run together and before others: part of a batch that failed for its content or its size on
-    the engine ``because``."""
+    """Jobs that run together, with no others and before others: part of a batch that failed for its content
+    or its size on the engine ``because``, or (None) a job that has one attempt left."""
 
     jobs: tuple[Job, ...]
     because: str | None = None
@@ -52,8 +52,8 @@ class _Group:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Dispatcher:
-    """Decides only: it starts and awaits nothing. ``window`` (seconds): how long an idle engine waits for a
-    batch to fill."""
+    """Decides only: it starts no run and talks to no server. ``window`` (seconds): how long an idle engine
+    waits for a batch to fill."""
 
     queue: FairQueue
     offers: Offers
@@ -139,7 +139,7 @@ class Dispatcher:
         self.schedule()
 
     def adopt(self, batch: Batch, engine: EngineState, run: Run) -> InFlightBatch:
-        """Follow a batch that a former process gave to the engine, and that the engine still has."""
+        """Follow a batch that an earlier process gave to the engine, and that the engine still has."""
         now = self.clock.now()
         in_flight = InFlightBatch(
             batch=batch,
@@ -177,7 +177,7 @@ class Dispatcher:
         self.schedule()
 
     def restore(self, job: Job) -> None:
-        """A job of a former process that a server may still have: active, but not waiting."""
+        """A job of an earlier process that a server may still have: active, but not waiting."""
         self.queue.add(job, now=self.clock.now())
         self.queue.dispatch(job.id)
 
@@ -189,7 +189,8 @@ class Dispatcher:
         self.schedule()
 
     def keep_together(self, jobs: tuple[Job, ...], *, because: str | None = None) -> None:
-        """Waiting jobs go first and with no others, since they failed on the engine ``because``."""
+        """Waiting jobs go first and with no others; ``because`` is the engine on which they failed, if that
+        is the reason."""
         self._grouped.update(job.id for job in jobs)
         self._groups.append(_Group(jobs=jobs, because=because))
         self.schedule()
@@ -299,7 +300,7 @@ class Dispatcher:
         engine.next_batch.set_result(in_flight)
 
     def _loads(self, engine: EngineState, weights: str) -> None:
-        """The engine's next batch needs these."""
+        """Note that the engine will have loaded ``weights``: its next batch needs them."""
         if engine.elastic is None:
             engine.warm = weights
 
@@ -367,7 +368,7 @@ class Dispatcher:
         return entry is not None and entry.waiting
 
     def _candidates(self, engine: EngineState) -> list[Candidate]:
-        """The first job of each need: of keys with equal weights, no other one can be chosen."""
+        """The first job of each need: `choose_key` never chooses a later one with the same weights."""
         accept = self._acceptor(engine)
         needs = filter(engine.can, self.queue.needs())
         first = [entry for need in needs if (entry := self.queue.first_for(need, accept=accept))]
@@ -414,7 +415,7 @@ class Dispatcher:
 
     def _left_to_others(self, engine: EngineState, candidates: list[Candidate], now: float) -> list[BatchKey]:
         """The keys to leave to another engine: it has their model loaded, and will be done with them before
-        this engine would, which first passes them over as often as it may."""
+        this engine would be, if this one first passes them over as often as it may."""
         foreign = [c for c in candidates if c.weights != engine.warm and c.weights in self._with_loaded]
         if not foreign:
             return []

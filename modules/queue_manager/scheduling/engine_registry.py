@@ -1,6 +1,6 @@
 """Every engine, and what is known of it: whether it is there, what it can do, whether it can be trusted.
 
-Workers and the queue report to it; nobody else writes that part of `EngineState`.
+Workers and the queue report to it; only it writes that part of `EngineState`.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class EngineRegistry:
         engine.full_until = self.clock.now() + seconds
 
     def recall(self, learned: Mapping[str, Mapping[str, Learned]]) -> None:
-        """Take over what former processes learned, by engine and model."""
+        """Take over what earlier processes learned, by engine and model."""
         for name, models in learned.items():
             self._learned.setdefault(name, {}).update(models)
             self._working.update(model for model, told in models.items() if told.proven)

@@ -1,8 +1,8 @@
 """How long runs take, learned from earlier ones.
 
 A run's time has four parts, learned separately for each engine and model: *load* (only after a change of
-model), *before* (from the start to the first step: text encoding and so on), *step* (a sampler step, by batch
-size) and *after* (decoding and saving, by batch size). Steps and what comes after them take time in
+model), *before* (from the start to the first step: text encoding and so on), *step* (a sampler step) and
+*after* (decoding and saving), these three by batch size. Steps and what comes after them take time in
 proportion to the pixels of a picture: they are kept for 1024×1024. What was never measured is guessed from
 what is nearest to it: another batch size of the same model on the same engine, or the same model on the other
 engines.
@@ -59,8 +59,8 @@ class Duration:
     def remaining(self, *, elapsed: float, step: int, since_step: float, pace: float | None = None) -> float:
         """Seconds until the end of a run that has done ``step`` steps, the last one ``since_step`` ago.
 
-        ``pace`` is the run's own seconds per step, once known. Before the first step, what has
-        ``elapsed`` counts. A run that is silent between two steps comes no nearer to its end than by one.
+        ``pace`` is the run's own seconds per step, once known. Before the first step, what has ``elapsed``
+        counts. While a run is silent between two steps, at most one step is taken off what is left.
         """
         per_step = self.step if pace is None else pace
         if step <= 0:
@@ -90,8 +90,8 @@ class Observation:
 @dataclass(slots=True)
 class Longest:
     """The longest that a model's runs on an engine were silent, in seconds: before the first step, from one
-    step to the next, and after the last step, the latter two for pictures of at most 1024×1024. What is long
-    ago counts ever less."""
+    step to the next, and after the last step, the last two for pictures of at most 1024×1024. Earlier runs
+    count less and less."""
 
     before: float = 0.0
     step: float = 0.0
@@ -231,14 +231,14 @@ class DurationBook:
 
     def written(self, engine: str, model: str) -> str | None:
         """What a model's runs on an engine have taught, as text. None while that is much the same as what was
-        written before: it is told after 1, 2, 4, 8 and 16 runs, and after every 16 from then on."""
+        written before: there is a text after 1, 2, 4, 8 and 16 runs, and after every 16 from then on."""
         book = self._learned.get((engine, model))
         if book is None or (book.runs & (book.runs - 1) and book.runs % 16):
             return None
         return json.dumps({**asdict(book), "unit": UNIT}, separators=(",", ":"))
 
     def recall(self, engine: str, model: str, text: str) -> None:
-        """Take over what a former process has `written`, unless this one knows better."""
+        """Take over what an earlier process has `written`, unless this one knows better."""
         if (engine, model) in self._learned:
             return
         try:
@@ -248,7 +248,7 @@ class DurationBook:
         self.version += 1
 
     def forget(self, engine: str, model: str) -> None:
-        """The model is another one than it was there."""
+        """The model on this engine is no longer the one that was measured."""
         if self._learned.pop((engine, model), None) is not None:
             self._engines[model].remove(engine)
             self._models[engine].remove(model)

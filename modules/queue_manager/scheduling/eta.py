@@ -25,7 +25,7 @@ Times = tuple[float, float]
 def finish_times(lanes: Sequence[Lane], line: Line, *, max_key_wait: int) -> list[float | None]:
     """Seconds until each job of ``line`` is finished on ``lanes``, nobody coming later.
 
-    None for a job that no lane can run, or that stands behind one whose duration is unknown.
+    None for a job that no lane can run, or that is behind one whose duration is unknown.
     """
     return [times and times[1] for times in _played(lanes, line, max_key_wait=max_key_wait)]
 

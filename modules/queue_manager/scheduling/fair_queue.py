@@ -74,7 +74,8 @@ class QueueEntry:
 
 @dataclass(eq=False, slots=True)
 class _Person:
-    """``served``: the start tag of the person's next job, apart from those that wait or that servers have."""
+    """``served``: the start tag that the person's next job would get if none of their jobs waited or were at
+    a server."""
 
     served: float
     entries: list[QueueEntry] = field(default_factory=list)
@@ -119,7 +120,7 @@ class _Line:
 
 
 def _remove(lines: dict[Name, _Line], name: Name, order: Order) -> None:
-    """Empty lines go."""
+    """Removes ``order`` from the line ``name``, and the line itself once it is empty."""
     lines[name].remove(order)
     if not lines[name]:
         del lines[name]

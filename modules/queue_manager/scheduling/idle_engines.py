@@ -69,7 +69,7 @@ class IdleEngines:
         return [engine for _, _, engine in self._by_sort.get(sort, ())[:most]]
 
     def idle(self, need: Need) -> int:
-        """How many sound engines of your own have nothing to do at all, and what the need says."""
+        """How many sound engines of your own have nothing to do at all and can serve the need."""
         return sum(
             len(engines)
             for sort, engines in self._by_sort.items()

@@ -22,7 +22,7 @@ from modules.queue_manager.status import EngineAvailability
 class InFlightBatch:
     """One batch on one engine, from the moment it was taken until its pictures are on their way.
 
-    ``expected`` was predicted when it was taken; ``resumed``: a former process started it, so its start is
+    ``expected`` was predicted when it was taken; ``resumed``: an earlier process started it, so its start is
     not known.
     """
 
@@ -154,11 +154,11 @@ class EngineState:
     the `EngineRegistry` the rest.
 
     ``warm`` are the weights it has loaded, or will have after its batches; ``batches`` are at most two: one
-    runs, the other is queued at the server. An ``elastic`` one has up to its slots, nothing is known of what
-    it has loaded, and it takes no more before ``full_until``. It was ``asked`` once it has said what it can
-    do. It is ``doubted`` while it is asked whether it is still there, or its run is silent, and ``sick`` from
-    the verdict on its ``record`` until a run succeeds: meanwhile it gets one job at a time, to show that it
-    works again. ``stir`` wakes its worker.
+    runs, the other is queued at the server. An ``elastic`` one has at most as many batches as slots, nothing
+    is known of what it has loaded, and it takes no more before ``full_until``. ``asked`` is true once it has
+    said what it can do. It is ``doubted`` while it is asked whether it is still there, or its run is silent,
+    and ``sick`` from the verdict on its ``record`` until a run succeeds: meanwhile it gets one job at a time,
+    to show that it works again. ``stir`` wakes its worker.
     """
 
     name: str

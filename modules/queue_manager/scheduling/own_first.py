@@ -1,4 +1,4 @@
-"""Your own GPUs first: finds the waiting jobs that these would begin too late, so an elastic engine may."""
+"""Your own GPUs first: finds the waiting jobs that these would begin too late, for an elastic engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modules.queue_manager.scheduling.fair_queue import FairQueue
 from modules.queue_manager.scheduling.in_flight import EngineState
 
 WANTED = 64
-"""The most jobs that an elastic engine is offered: as many as it may have slots."""
+"""The most jobs that an elastic engine is offered: the largest number of slots that it may have."""
 
 HOLDS_FOR = 0.25
 """Seconds for which an answer holds. Your own GPUs do little in that time, and a job that comes meanwhile

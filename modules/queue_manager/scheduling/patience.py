@@ -18,11 +18,11 @@ class Patience:
 
     ``unknown`` holds for what the server has not done before: its first run of the model or of that size, and
     the first time that it loads the model. Else, the limit is at least ``before`` until the first step,
-    ``step`` from one step to the next, and ``after`` the last one; at least ``usual`` times what that phase
-    takes there, and ``longest`` times the longest silence that a run survived. The socket alone may be silent
-    (ComfyUI#15240), so a run of which no step was heard gets the time besides that it takes as a whole, and
-    another one at least ``rest`` times what is left of it. ``doubt`` is the share of the limit after which
-    the server gets nothing new.
+    ``step`` from one step to the next, and ``after`` once the last step is done; at least ``usual`` times
+    what that phase takes there, and ``longest`` times the longest silence that a run survived. The socket
+    alone may be silent (ComfyUI#15240), so a run of which no step was heard also gets the time that is left
+    of the whole run, and any other run gets at least ``rest`` times what is left. ``doubt`` is the share of
+    the limit after which the server gets nothing new.
     """
 
     unknown: float = 600.0

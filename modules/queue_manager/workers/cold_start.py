@@ -19,16 +19,17 @@ log = logging.getLogger(__name__)
 EVERY_SECONDS = 1.0
 
 PATIENCE = 3.0
-"""After so many times the usual time no server is believed to be on its way any more."""
+"""After this many times the usual time, no server is expected any more."""
 
 WEIGHT = 0.5
-"""Of the newest start, in the time that is learned."""
+"""Weight of the newest start in the time that is learned."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ColdStart:
-    """`watch` is its whole life. ``stated``: the operator's seconds for a start, None where nothing scales
-    from zero; ``learned``: those of a former process; ``keep`` saves them for the next one."""
+    """Run `watch` for as long as the bot runs. ``stated``: the operator's seconds for a start, None where
+    nothing scales from zero; ``learned``: those of an earlier process; ``keep`` saves them for the next
+    one."""
 
     queue: Callable[[], QueueStatus]
     engines: Callable[[], Sequence[EngineStatus]]
@@ -40,7 +41,8 @@ class ColdStart:
     _seen_begin: bool = field(init=False, default=False)
 
     def seconds(self) -> int | None:
-        """How long a start takes, where jobs wait, no server is there, and one should be on its way."""
+        """How long a start takes, if jobs wait and a server should be on its way; else None. The caller looks
+        whether one is there already."""
         if self.stated is None or not self._wanted() or not self.may_come():
             return None
         return max(1, round(self._usual(self.stated)))

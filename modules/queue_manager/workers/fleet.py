@@ -80,7 +80,7 @@ class Fleet:
         return False
 
     def ask_again(self) -> None:
-        """Ask every engine soon what it can do, also those that are down: something has changed."""
+        """Ask every engine soon what it can do, even those that are down: something has changed."""
         for worker in self._workers.values():
             worker.ask_again()
 

@@ -1,8 +1,8 @@
 """One worker for one engine: it takes batches, follows them, and keeps the engine busy.
 
 A worker holds up to two batches: one runs, and the next one is submitted to the server's own queue shortly
-before the first one ends, so that late jobs can still join it and the GPU goes on at once. Of an elastic
-engine it fills every slot.
+before the first one ends, so that late jobs can still join it and the GPU goes on at once. It fills every
+slot of an elastic engine.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class WorkerTimes:
     ``margin``: how long before the end of a run the next one is submitted, besides the time that submitting
     takes. ``blind_share``: the share of the learned duration after which it is submitted if the server
     reports no progress. ``refresh``: how often a living engine is asked again what it can do. ``look``: how
-    often it is looked whether a run is silent. ``patience_with_paid``: for how long an elastic engine that
-    does not answer keeps the jobs of a former process, since another run may cost money.
+    often the worker checks whether a run is silent. ``patience_with_paid``: for how long an elastic engine
+    that does not answer keeps the jobs of an earlier process, since another run may cost money.
     """
 
     margin: float = 0.25
@@ -76,7 +76,7 @@ class WorkerTimes:
 
 
 class GpuWorker:
-    """Serves one engine until `drain` or cancellation. `run` is its whole life."""
+    """Serves one engine: call `run`, which returns after `drain` or is cancelled."""
 
     def __init__(self, *, engine: ImageEngine, runs: RunTracker, clock: Clock, times: WorkerTimes) -> None:
         self._server = GuardedEngine(engine)
@@ -137,7 +137,7 @@ class GpuWorker:
         self._leave_off()
 
     def ask_again(self) -> None:
-        """Ask the engine soon what it can do, also one that is down: something has changed."""
+        """Ask the engine soon what it can do, even if it is down: something has changed."""
         self._asked.set()
 
     def _become(self, state: EngineAvailability) -> None:
@@ -152,8 +152,8 @@ class GpuWorker:
             self._stir.set()
 
     async def _look_while_busy(self) -> None:
-        """Ask what a busy engine can do, too, and any when `ask_again` says so; its runs show whether it is
-        there."""
+        """Ask the engine what it can do while it is busy, and whenever `ask_again` was called; whether a busy
+        engine is there is shown by its runs."""
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
                 async with timeout(self._times.refresh):
@@ -183,7 +183,7 @@ class GpuWorker:
                 in_flight.unwanted.set()
 
     async def _is_there(self) -> bool:
-        """Ask the engine what it can do; take over what a former process left there."""
+        """Ask the engine what it can do; take over what an earlier process left there."""
         try:
             self._asked.clear()
             async with timeout(self._times.probe_limit):
@@ -208,8 +208,8 @@ class GpuWorker:
         self._engines.told(self.engine, capabilities)
 
     async def _see_free(self) -> None:
-        """Raise `EngineStalled` while the server is still at a run that stalled and was interrupted: it
-        answers, but the next run would stall as well."""
+        """Raise `EngineStalled` while the server is still working on a run that stalled and was interrupted:
+        it answers, but the next run would stall as well."""
         if self._stuck is not None and await self._stuck.running():
             raise EngineStalled("it makes no progress with a run that it was told to stop")
         self._stuck = None
@@ -501,7 +501,8 @@ class GpuWorker:
         self._leave_off(last)
 
     async def _withdraw(self, in_flight: InFlightBatch, *, interrupt: bool) -> bool:
-        """True if the batch had not begun and is off the server; ``interrupt`` stops one that has begun."""
+        """True if the batch had not begun and is off the server, or if the server cannot be asked and no
+        start was heard; ``interrupt`` stops one that has begun."""
         assert in_flight.run is not None
         try:
             async with timeout(self._times.withdraw_limit):

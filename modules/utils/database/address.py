@@ -219,7 +219,7 @@ def _parameters(query: str) -> dict[str, str]:
 
 
 def _decode(text: str) -> str:
-    """Percent-decoded. A plus stays a plus, as libpq has it."""
+    """Percent-decoded. A plus stays a plus, as in libpq."""
     try:
         decoded = unquote(text, errors="strict")
     except UnicodeDecodeError:

@@ -80,8 +80,8 @@ class Connections:
     async def look_for_pooler(self) -> None:
         """Keep statements prepared from now on, unless a pooler stands between us and PostgreSQL.
 
-        A pooler makes up the process numbers that it gives to its clients; the server's would be that of the
-        process that serves them. Raises `StoreUnavailable`.
+        A pooler invents the process ids that it gives to its clients; PostgreSQL itself gives the id of the
+        process that serves the connection. Raises `StoreUnavailable`.
         """
         if self.dialect == "sqlite" or not self._pooled:
             return
@@ -99,8 +99,8 @@ class Connections:
     async def connect(self, *, apart: bool = False) -> AsyncConnection:
         """A connection for transactions, begun by its first statement. To be closed by the caller.
 
-        ``apart``: not one of those that others read with (on SQLite there are no others). If this is
-        cancelled, the connection is closed and not left behind. Raises `StoreUnavailable`.
+        ``apart``: not one of those that others read with (no difference on SQLite). If this is cancelled, the
+        connection is closed and not left behind. Raises `StoreUnavailable`.
         """
         with store_faults():
             if self.dialect != "sqlite":
@@ -142,7 +142,7 @@ class Connections:
         with store_faults():
             try:
                 if self.dialect == "sqlite":
-                    yield connection  # all of its engine are like that
+                    yield connection  # all connections of this engine are like that
                 elif self._pooled:
                     yield connection
                     await connection.commit()
@@ -153,7 +153,7 @@ class Connections:
                 await asyncio.shield(self._unhurried(connection.close()))
 
     def _unhurried(self, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        """Run in a task that nobody cancels, and that `aclose` waits for."""
+        """Run in a task that nobody cancels; on SQLite, `aclose` waits for it."""
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -166,7 +166,7 @@ class Connections:
         return AsyncChannel(partial(self.connect, apart=True))
 
     async def aclose(self) -> None:
-        """Close what is open; a server that does not answer is not waited for."""
+        """Close what is open; a server that does not answer is waited for only `CLOSING_SECONDS`."""
         if self.dialect == "sqlite":
             await self._all_returned()
         for engine in {self._engine, self._apart}:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 LENGTH_SECONDS = 8.0
 RENEW_SHARE = 3 / 8
-"""Renewed after this part of its length: two tries may fail before the third comes too late."""
+"""Renewed after this part of its length; a try that failed is repeated after a sixth of that."""
 
 MARGIN_SHARE = 1 / 8
 """A holder stops this part of the length early, so that what it began last is over when the lease ends."""
@@ -165,7 +165,7 @@ class Lease:
     def check(self, connection: Connection) -> None:
         """Inside a transaction: raise `LeaseLost` if another process has taken over.
 
-        Before the lease was asked for, nothing is checked (tools that only read or prepare).
+        Until the lease has been acquired, nothing is checked: tools that only read or prepare do without it.
         """
         if self.epoch is None:
             return

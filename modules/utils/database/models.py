@@ -49,7 +49,7 @@ class JobRow(Base):
 
 
 class SourceRow(Base):
-    """The bytes of a picture that an edit starts from; ``key`` is their SHA-256."""
+    """The bytes of a picture that a request starts from, or of a mask; ``key`` is their SHA-256."""
 
     __tablename__ = "sources"
 
@@ -60,7 +60,7 @@ class SourceRow(Base):
 
 
 class JobSourceRow(Base):
-    """Which job started from which source."""
+    """Which job needs which source."""
 
     __tablename__ = "job_sources"
 

@@ -30,14 +30,14 @@ from modules.utils.database.stores.store import Store
 log = logging.getLogger(__name__)
 
 PORTION = 200
-"""So many rows are removed in one transaction."""
+"""How many rows are removed in one transaction."""
 
 SHRINK_PAGES, SHRINK_STEPS = 250, 400
-"""A step frees a megabyte, so the writer waits for milliseconds at most; a round takes 400 steps."""
+"""A step frees a megabyte, so the writer waits for milliseconds at most; a round takes at most 400 steps."""
 
 DAY = 86_400.0
 JUMP = 14 * DAY
-"""So long nobody may ask for anything without the clock being doubted."""
+"""If nobody has asked for anything for longer than this, the clock is doubted."""
 
 PATIENCE = 30.0
 """Seconds to wait for a database that is away; the next round comes anyway."""
@@ -47,7 +47,7 @@ ROUND_SECONDS = 1800.0
 _NEEDED = exists().where(
     JobSourceRow.key == SourceRow.key, JobSourceRow.job_id == JobRow.id, JobRow.ended_at.is_(None)
 )
-"""Of a source: an active job starts from it."""
+"""Of a source: an active job needs it."""
 
 
 @dataclass(kw_only=True)
@@ -82,8 +82,8 @@ class Janitor(Store):
                 await asyncio.wait_for(self._wake.wait(), ROUND_SECONDS)
 
     async def _trusts_the_clock(self) -> bool:
-        """Not for a day after the wall clock has jumped ahead of the newest job, or of the time that passed:
-        a wrong date would make everything old."""
+        """Whether the clock seems right: False for a day after it has jumped far ahead of the newest job, or
+        of the time that has passed. A wrong date would make everything old."""
         now, steady = self.unix(), time.monotonic()
         if self._offset is None:
             rows = await self.connections.rows(select(func.max(JobRow.queued_at).label("newest")))
@@ -165,8 +165,8 @@ def _removal(
 
 
 def _removal_over(limit: float) -> Callable[[Connection], int]:
-    """Removes a portion of the oldest pictures and inputs, while all of them are larger than ``limit`` bytes;
-    inputs of active jobs stay, and pictures that could not be delivered."""
+    """Removes a portion of the oldest pictures and inputs, as long as all together take more than ``limit``
+    bytes; inputs of active jobs stay, and pictures that could not be delivered."""
     sizes = union_all(select(PictureRow.size), select(SourceRow.size)).subquery()
     oldest = union_all(
         select(PictureRow.stored_at, PictureRow.size, PictureRow.job_id.label("key"), literal(True)).where(

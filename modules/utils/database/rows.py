@@ -52,7 +52,7 @@ class JobRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserPreferences:
-    """What a person chose in ``/settings``; None: what the bot or their client has."""
+    """What a person chose in ``/settings``; None: the default of the bot or of their client."""
 
     model: str | None = None
     aspect: str | None = None

@@ -166,7 +166,8 @@ class GroupWriter:
             backoff.reset()
 
     async def _next_group(self) -> list[_Pending] | None:
-        """What is pending, as much as one commit takes; None when closing and nothing is."""
+        """What is pending, as much as one commit takes; None if nothing is pending and the writer is
+        closing."""
         group: list[_Pending] = []
         while not group:
             while self._pending and len(group) < GROUP_LIMIT:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 OutputFormat = Literal["png", "webp", "jpeg"]
 
 Extension = float | Literal["left", "up", "right", "down"]
-"""Room to paint in: around a picture that becomes so many times smaller, or on one side."""
+"""Room to paint in: around a picture that becomes this many times smaller, or on one side."""
 
 MAX_PIXELS = 50_000_000
 """Uploads with more are not decoded."""

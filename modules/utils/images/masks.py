@@ -48,7 +48,7 @@ def panned(picture: Image.Image, side: str) -> tuple[Image.Image, Image.Image]:
     """The half of the picture on that side (``left``, ``up``, ``right``, ``down``), moved to the other side
     of its frame, and the mask of the room that this leaves."""
     width, height = picture.size
-    across, down = (round(length / 2 / PANNED) * PANNED or length // 2 for length in picture.size)
+    across, down = (length // 2 // PANNED * PANNED or length // 2 for length in picture.size)
     box, at = {
         "left": ((0, 0, width - across, height), (across, 0)),
         "right": ((across, 0, width, height), (0, 0)),

@@ -72,7 +72,8 @@ def png_chunks(metadata: OwnMetadata, size: Size) -> bytes:
 
 
 def exif_block(metadata: OwnMetadata, size: Size) -> bytes:
-    """A TIFF structure: the text as UserComment, the JSON as ImageDescription; at most `EXIF_LIMIT`."""
+    """A TIFF structure: the text as UserComment, at most `EXIF_LIMIT` bytes, and the JSON as
+    ImageDescription, left empty if both together exceed that."""
     comment = b"UNICODE\0" + parameters_text(metadata, size).encode("utf-16-be")
     description = json_text(metadata, size).encode("ascii") + b"\0"
     if len(comment) + len(description) > EXIF_LIMIT:

@@ -54,7 +54,7 @@ class ImageProcess:
         try:
             async with timeout(seconds):
                 return await self._exchange(header, payload)
-        except asyncio.TimeoutError:  # before OSError, which it is since Python 3.11
+        except asyncio.TimeoutError:  # before OSError, of which it is a subclass in Python 3.11 and newer
             await self.kill()
             raise
         except (OSError, EOFError, ValueError) as error:

@@ -32,7 +32,7 @@ _ENCODERS: dict[str, dict[str, Any]] = {
 }
 
 _PNG_SHOWN = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-"""The chunks that make a PNG's pixels."""
+"""The chunks that a PNG's pixels consist of."""
 
 PROFILE_LIMIT = 8 << 20
 """Bytes of a colour profile that is used; those of displays have up to about 3 MB."""

@@ -45,8 +45,8 @@ def languages_of(header: str) -> list[str]:
 
 
 def _words(catalogue: str) -> dict[str, str]:
-    """The texts by key, attributes as ``key.attribute``. The page fills in blanks, ``{name}``. Raises
-    ValueError for a faulty text."""
+    """The texts by key, attributes as ``key.attribute``. The page fills in the placeholders, ``{name}``.
+    Raises ValueError for a faulty text."""
     bundle = FluentBundle(["en"], use_isolating=False)
     bundle.add_resource(FluentResource(catalogue))
     blanks = {name: f"{{{name}}}" for name in re.findall(r"\$(\w+)", catalogue)}

@@ -30,7 +30,7 @@ _AT_LEAST = {
     "discord.client": logging.WARNING,
     "aiohttp.access": logging.WARNING,
     "aiosqlite": logging.INFO,
-    "httpx": logging.WARNING,  # it names addresses that are their own permission
+    "httpx": logging.WARNING,  # it logs signed addresses, which anybody who knows them can open
     "httpcore": logging.WARNING,
     "sqlalchemy": logging.WARNING,
     "alembic": logging.WARNING,

@@ -101,7 +101,8 @@ class JobMetrics(Collector):
         return generate_latest(self.registry)
 
     def figures(self) -> dict[str, float]:
-        """The numbers at the top of the status page, since the start."""
+        """The numbers at the top of the status page: since the start, and the fairness of the last ten
+        minutes."""
         requests = self.requests()
         return {
             "made": self._made,

@@ -20,8 +20,8 @@ from modules.utils.settings.values import is_loopback
 
 
 def inspect_settings(path: Path, environ: Mapping[str, str]) -> tuple[Settings, tuple[Finding, ...]]:
-    """The settings and what to report about them. A setting that cannot be read has its default here, the
-    token is empty and there are no addresses."""
+    """The settings and what to report about them. A setting that cannot be read has its default here: for the
+    token that is an empty text, for the addresses none."""
     found: list[Finding] = list(_about_file(path))
     try:
         written = read_file(path)

@@ -141,9 +141,9 @@ def read_file(path: Path) -> dict[str, str]:
             raise BadSettings(f"{path.name} is called {misnamed.name}; rename it to {path.name}") from None
         return {}
     except OSError as error:
-        if path.is_dir():  # Docker makes one where the file that it shall mount is not there
+        if path.is_dir():  # Docker makes a folder if the file that it is told to mount is not there
             raise BadSettings(f"{path.name} is a folder; remove it and write the file") from None
-        raise BadSettings(f"{path.name}: cannot be read ({error.strerror}); fix its permissions") from None
+        raise BadSettings(f"{path.name} cannot be read ({error.strerror}); fix its permissions") from None
     found: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(decoded(data, path.name))):
         if binding.error:
@@ -156,8 +156,8 @@ def read_file(path: Path) -> dict[str, str]:
 
 
 def _as_written(line: str) -> str | None:
-    """What stands in double quotes, if anything does. A backslash means something only before a quote and
-    before another one: ``"C:\\new"`` is a folder, not a line break."""
+    """What stands in double quotes, if anything does. A backslash escapes only a double quote or another
+    backslash, and nothing at the very start: ``"C:\\new"`` is a folder, not a line break."""
     found = _IN_DOUBLE_QUOTES.match(line)
     return None if found is None else re.sub(r'(?<=.)\\([\\"])', r"\1", found[1])
 

@@ -20,7 +20,8 @@ Choice = TypeVar("Choice", bound=str)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoleLimit:
-    """What a role's members may have: jobs at once, pictures a day (None: as everybody), and their tier."""
+    """What a role's members may have: jobs at once, pictures a day (None: as many as everybody else), and
+    their tier."""
 
     jobs: int
     pictures_a_day: int | None = None
@@ -132,7 +133,8 @@ def _role_limit(item: str) -> tuple[int, RoleLimit]:
 
 
 def server_urls(text: str) -> tuple[str, ...]:
-    """Addresses of ComfyUI servers, comma-separated, without trailing slashes, each once."""
+    """Addresses of ComfyUI servers, comma-separated, each once; without trailing slashes, except those of
+    Comfy API v2."""
     urls = tuple(dict.fromkeys(_server_url(item) for item in items(text)))
     if not urls:
         raise ValueError("contains no address; write your ComfyUI's, such as http://127.0.0.1:8188")

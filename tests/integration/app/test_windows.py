@@ -1,4 +1,4 @@
-"""What Windows does otherwise, as far as it can be done here: paths, signals, no process that is replaced."""
+"""What Windows does differently, as far as this can be tested here: paths, signals, no exec."""
 
 from __future__ import annotations
 

@@ -452,6 +452,20 @@ async def test_commands_are_registered_once_and_two_hundred_a_day(rest: Rest, se
                 for n in range(20)
             ],
         },
+        {
+            "name": "x",
+            "description": "x",
+            "options": [
+                {
+                    "type": 3,
+                    "name": f"o{n}",
+                    "description": "d" * 100,
+                    "choices": [{"name": "n", "name_localizations": {"es-ES": "n" * 100}, "value": "v" * 100}]
+                    * 2,
+                }
+                for n in range(20)
+            ],
+        },
     ],
 )
 async def test_commands_that_break_a_naming_rule_or_a_limit_are_refused(

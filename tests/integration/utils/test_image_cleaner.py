@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
@@ -471,6 +471,7 @@ async def test_a_mask_of_which_nothing_is_left_in_the_size_of_the_result_is_refu
 
 
 @settings(max_examples=examples(40), deadline=None)
+@example(size=(16, 17), how="up")
 @given(
     size=st.tuples(st.integers(16, 400), st.integers(16, 400)),
     how=st.sampled_from([1.5, 2.0, "left", "up", "right", "down"]),

@@ -1,4 +1,4 @@
-"""What Prometheus reads off is what happened."""
+"""What Prometheus scrapes is what happened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A workflow without a card: what its graph tells is used, and what it does not tell is told."""
+"""A workflow without a card: what its graph says is used, and what it does not say is reported."""
 
 from __future__ import annotations
 

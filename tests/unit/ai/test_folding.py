@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -110,6 +111,19 @@ def test_a_formula_gives_what_python_gives(formula: str, result: float) -> None:
 def test_a_formula_that_is_none_has_no_result(formula: str) -> None:
     with pytest.raises(NoResult):
         calculated(formula, {"a": 1})
+
+
+class Deprecated(int):
+    """Python warns when it is inverted, as it does from 3.12 on for the result of a comparison."""
+
+    def __invert__(self) -> int:
+        warnings.warn("inversion is deprecated", DeprecationWarning, stacklevel=2)
+        return -2
+
+
+def test_a_formula_that_python_warns_of_has_no_result() -> None:
+    with pytest.raises(NoResult, match="inversion is deprecated"):
+        calculated("~a", {"a": Deprecated(1)})
 
 
 def test_a_switch_becomes_the_side_it_is_set_to_and_the_other_goes_with_all_only_it_needed() -> None:

@@ -81,7 +81,7 @@ def test_what_the_documentation_shows_is_right(tmp_path: Path) -> None:
         (LEAST + "strengths = [0.2, 1]", "in steps of 0.25"),
         (LEAST + "strengths = [1, 0.5]", "grain.strengths"),
         (LEAST + "strengths = [nan, inf]", "grain.strengths"),
-        (LEAST + "strengths = [-4, 4]", "at most 25 steps"),
+        (LEAST + "strengths = [-4, 4]", "at most 25 strengths"),
         (LEAST + "default = 2", "grain.default: 2 is not a number from 0.25 to 1.5"),
         (LEAST + "default = 0.3", "grain.default: a multiple of 0.25 is needed"),
         (LEAST + 'roles = ["12"]', "grain.roles: a list of Discord role IDs is needed, without quotes"),

@@ -1,4 +1,4 @@
-"""Everybody is acknowledged in time, whatever becomes of the others; who is answered soon, by the answer."""
+"""Everybody is acknowledged in time, whatever becomes of the others; a quick answer is enough for that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of several things at once is left when one of them fails, and what a time limit ends."""
+"""What is left of several tasks at once when one of them fails, and what a time limit ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nobody waits without end, and nobody for a server that is gone while another one could serve him."""
+"""Nobody waits without end, and nobody for a server that is gone while another one could serve them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key that would travel in the open beyond private ground is told, with the fix."""
+"""A key that would be sent unencrypted outside a private network is reported, with the fix."""
 
 from __future__ import annotations
 

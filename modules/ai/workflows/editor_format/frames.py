@@ -37,7 +37,7 @@ class Frame:
     shown: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def values(self, node: EditorNode, table: Table) -> dict[str, JSON]:
-        """The values of a node's widgets, those that it saved itself."""
+        """The values of a node's widgets, as the node itself saved them."""
         entry = table.get(node.type)
         return widget_values(node.type, entry, node.values) if entry is not None else {}
 
@@ -110,7 +110,7 @@ def _show(frame: Frame, node_id: str, widget: str, value: JSON, table: Table) ->
         frame.ports[linked] = frame.ports[linked] if value is None else value
     elif node is not None and widget != "control_after_generate":
         places = [(node, widget)]
-        if node.type == "PrimitiveNode":  # in its place the host gives the value to all that it feeds
+        if node.type == "PrimitiveNode":  # in its place, the host gives the value to each input that it feeds
             ends = [
                 frame.level.ends.get(key, [])
                 for key, origin in frame.level.links.items()

@@ -59,7 +59,7 @@ class Sources:
         self._known: dict[_Place, Source] = {}
 
     def of(self, frame: Frame, socket: Socket) -> Source:
-        """What an input takes in the end. Raises `BadEditorFile` if its link runs in a circle."""
+        """What an input takes in the end. Raises `BadEditorFile` if its links form a cycle."""
         place: _Place | Source = _Input(frame, socket, socket.type)
         way: dict[_Place, None] = {}
         while isinstance(place, _Input | _Output) and place not in self._known:
@@ -99,7 +99,7 @@ def _origin(place: _Input) -> _Output | _Input | Constant | None:
 
 
 def _beyond(place: _Output) -> _Output | _Input | Link | None:
-    """What stands behind an output: a node that runs, or whatever its node hands on."""
+    """What is behind an output: a node that runs, or whatever its node passes on."""
     frame, node = place.frame, place.frame.level.nodes.get(place.node)
     if node is None or node.mode == NEVER:
         return None
@@ -135,8 +135,8 @@ def _first(node: EditorNode) -> JSON:
 
 
 def _host_socket(frame: Frame, host: EditorNode, slot: int) -> Socket | None:
-    """The input of the host that stands for an input of its subgraph: the one of its name, among several
-    of one name that in the same place."""
+    """The input of the host that stands for an input of its subgraph: the one with the same name; among
+    several with that name, the one at the same position."""
     port = frame.level.inputs[slot]
     position = sum(other.name == port.name for other in frame.level.inputs[:slot])
     same = [socket for socket in host.inputs if socket.name == port.name]

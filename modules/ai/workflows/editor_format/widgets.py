@@ -47,7 +47,7 @@ def offered_inputs(specs: Mapping[str, JSON], values: Mapping[str, JSON], prefix
 
 
 def drawn(values: Mapping[str, JSON], specs: Mapping[str, JSON]) -> dict[str, str]:
-    """The texts that the editor draws again for each run, with the first of each choice."""
+    """The texts in which the editor chooses at random for each run, here with the first of each choice."""
     texts = {name: value for name, value in values.items() if isinstance(value, str)}
     return {
         name: first_choices(text)
@@ -57,8 +57,8 @@ def drawn(values: Mapping[str, JSON], specs: Mapping[str, JSON]) -> dict[str, st
 
 
 def first_choices(text: str) -> str:
-    """``a {red|blue} cat // later`` → ``a red cat ``: the editor takes one of the choices by lot, and no
-    comments. A backslash keeps a brace or bar as it is."""
+    """``a {red|blue} cat // later`` → ``a red cat ``: the editor picks one of the choices at random, and
+    removes comments. A backslash keeps a brace or bar as it is."""
     text = re.sub(r"/\*.*?\*/|//[^\n\r]*", "", text, flags=re.DOTALL)
     kept: list[str] = []
     depth = left_out = 0
@@ -95,7 +95,7 @@ class WidgetReader:
         self._rest.reverse()
         self._seeded = False
         self.short = False
-        """Whether a widget found no value any more."""
+        """Whether the values ran out before the widgets did."""
 
     @property
     def left(self) -> bool:
@@ -103,7 +103,7 @@ class WidgetReader:
         return bool(self._rest)
 
     def read(self, entry: Mapping[str, JSON], without: Collection[str] = ()) -> Iterator[tuple[str, JSON]]:
-        """The widgets of a class but those ``without`` a value, by the names of their inputs."""
+        """The widgets of a class except those ``without`` a value, by the names of their inputs."""
         groups = entry.get("input")
         required, optional = (
             {name: spec for name, spec in _part(groups, group).items() if name not in without}
@@ -139,7 +139,7 @@ class WidgetReader:
                     del self._rest[-4:]  # its four numbers once more
 
     def choice(self) -> Iterator[tuple[str, JSON]]:
-        """What a CustomCombo has behind its choice: where that stands, and all choices."""
+        """What follows the choice of a CustomCombo: its index, and all choices."""
         yield "index", self._take("index", 0)
         named = [name for name in self._named or () if name.startswith("option")]
         for name in named or [f"option{n}" for n in range(1, len(self._rest) + 1)]:
@@ -155,7 +155,7 @@ class WidgetReader:
         return self._rest.pop() if self._rest else default
 
     def _skip_control(self, name: str, config: Mapping[str, JSON]) -> None:
-        """What the editor does to a seed after each run stands behind the seed."""
+        """After a seed comes what the editor does to it after each run."""
         self._seeded = bool(config.get("control_after_generate")) or name in _SEEDS
         if self._seeded and self._rest and self._rest[-1] in CONTROL:
             self._rest.pop()

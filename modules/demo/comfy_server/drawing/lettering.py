@@ -1,4 +1,4 @@
-"""Writes a prompt under a picture, in a font of the machine's that has accents."""
+"""Writes a prompt under a picture, in an installed font that has accented letters."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _font(letters: int) -> Font:
 
 @functools.lru_cache(maxsize=1)
 def _font_name() -> str | None:
-    """A font of the machine's that has accents; Pillow's own has none."""
+    """An installed font that has accented letters; Pillow's own has none."""
     for name in _FONT_NAMES:
         try:
             ImageFont.truetype(name, 12)

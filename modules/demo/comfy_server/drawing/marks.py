@@ -2,7 +2,7 @@
 WebP, JPEG and scaling.
 
 It holds 32 bits of a hash of prompt and seed, 32 bits of a hash of all else that made the picture, then a
-16-bit check sum: one bit in each of the 80 lowest frequencies of the picture's brightness (a discrete cosine
+16-bit check sum: one bit in each of 80 low frequencies of the picture's brightness (a discrete cosine
 transform). Each is moved a little, to where it is an even multiple of a step for 0 and an odd one for 1.
 """
 
@@ -18,11 +18,11 @@ from PIL import Image
 
 _BITS = 80
 _SIDE = 24
-"""The transform is that of the picture's brightness on a grid of so many cells each way."""
+"""The transform is that of the picture's brightness on a grid of this many cells each way."""
 _STRENGTHS = ((768, 8.0, 16), (192, 14.0, 10), (96, 20.0, 7), (0, 40.0, 3))
-"""From what size on (in pixels, the shorter side): how far apart a 0 and a 1 are, which is more in small
-pictures, of which lossy files keep less; and by what fraction the picture gives way, so that its darkest and
-lightest parts can carry the mark, too."""
+"""For each size from which it counts (pixels of the shorter side): how far apart a 0 and a 1 are, more in
+small pictures, of which lossy files keep less; and n, where 1/n of the picture's contrast is given up so that
+its darkest and lightest parts can carry the mark, too."""
 
 _WAVES = [
     [
@@ -31,7 +31,7 @@ _WAVES = [
     ]
     for turns in range(14)
 ]
-# the very lowest ones are where a picture is strongest; what is left is the same when it is cut a little
+# without the very lowest, where a picture is strongest; the others hardly change when it is cropped a little
 _PLACES = sorted(
     ((x, y) for x in range(14) for y in range(14) if 3 <= x + y <= 13), key=lambda place: (sum(place), place)
 )[:_BITS]
@@ -47,7 +47,7 @@ def mark_of(prompt: str, seed: int) -> int:
 
 
 def mark_of_making(making: str) -> int:
-    """The 32-bit mark of all else that made a picture; ``making`` tells it in words (see `values`)."""
+    """The 32-bit mark of all else that made a picture; ``making`` describes it in words (see `values`)."""
     return _bits_of(making.encode("utf-8", "surrogatepass"))
 
 
@@ -101,7 +101,7 @@ def _check(mark: int) -> int:
 def _frequencies(image: Image.Image) -> Iterable[float]:
     """The levels of the frequencies that carry the bits, in their order."""
     smooth = Image.Resampling.BILINEAR
-    # in two turns, of which the second has finer levels than whole numbers
+    # in two passes; the second works with finer levels than whole numbers
     coarse = (
         image.convert("L").resize((4 * _SIDE, 4 * _SIDE), smooth).convert("F").resize((_SIDE, _SIDE), smooth)
     )

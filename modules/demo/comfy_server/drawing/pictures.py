@@ -30,9 +30,9 @@ def picture_of(
     """The picture that ``prompt``, ``seed`` and ``making`` (all else that made it) give, always the same;
     ``size`` is width and height in pixels.
 
-    With a ``source`` it is an edit: the source in another light, or with what the prompt lets fall. A LoRA
-    turns the colours, the further the stronger it is. With a ``start`` and its strength, that much of the
-    start is painted over.
+    With a ``source`` it is an edit: the source in another light, or in the weather that the prompt names. A
+    LoRA turns the colours, the further the stronger it is. With a ``start`` and its strength, that much of
+    the start is painted over.
     """
     whose, how = mark_of(prompt, seed), mark_of_making(making)
     unstyled = mark_of_making(_LORA.sub("", making))
@@ -99,7 +99,8 @@ def _turned(image: Image.Image, turn: float) -> Image.Image:
 
 
 def _edited(image: Image.Image, prompt: str, free: random.Random) -> Image.Image:
-    """The source in the light that ``prompt`` names, or in a chance one that leaves its lower half alone."""
+    """The source in the light, colour and weather that ``prompt`` names; if it names none, in a random colour
+    from above."""
     weather, time = weather_of(prompt), time_of(prompt)
     words = set(prompt.lower().split())
     colour = next((colour for names, colour in _COLOURS.items() if words & set(names)), None)

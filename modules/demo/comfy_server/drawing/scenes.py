@@ -55,7 +55,8 @@ def scene(size: tuple[int, int], subject: Subject, plan: random.Random, free: ra
 
 
 def _palette_of(subject: Subject, plan: random.Random) -> Palette:
-    """Snow and rain bring their own light unless the prompt names a time."""
+    """Snow and rain bring their own light except at night, under an aurora and in neon; space and currents
+    are never seen by daylight."""
     brought = {"snow": "winter", "rain": "storm"}.get(subject.weather)
     of = brought if brought and subject.time not in ("night", "aurora", "neon") else subject.time
     if subject.place in ("space", "flow") and of in ("day", "dawn", "winter", "storm"):
@@ -64,7 +65,8 @@ def _palette_of(subject: Subject, plan: random.Random) -> Palette:
 
 
 def _figure(canvas: Canvas, subject: Subject, side: int) -> None:
-    """On a rise in front, in the light's way; on the water what belongs there."""
+    """Put the figure before the sun: on a rise in the foreground, or on the water if it is a boat or a whale
+    at sea. Balloons and rockets, and figures in space or among currents, stand on nothing."""
     width, height = canvas.image.size
     x = canvas.sun[0] / width - side * canvas.plan.uniform(0.0, 0.1)
     tone = mix(canvas.palette.near, (0, 0, 0), 0.25)

@@ -36,7 +36,7 @@ _LIGHTS = {
     "red": "mars canyon marte",
     "aurora": "aurora northern boreal",
 }
-"""These decide even where a time of day is named, too."""
+"""These win even if the prompt also names a time of day."""
 _WEATHERS = {
     "snow": "snow snowy winter ice icy christmas nieve nevado nevada nieva invierno hielo navidad",
     "rain": "rain storm rainy stormy thunder lluvia tormenta llueve lluvioso",

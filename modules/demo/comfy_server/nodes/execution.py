@@ -172,7 +172,7 @@ def order(graph: Graph, outputs: tuple[str, ...], cached: set[str]) -> Iterator[
 
 
 def _shown_inputs(run: Run, node: Mapping[str, Any]) -> dict[str, list[str]]:
-    """A failed node's inputs as text; those that write files have the whole prompt among them."""
+    """A failed node's inputs as text; for nodes that write files they include the whole prompt."""
     shown = {name: [str(value)] for name, value in node["inputs"].items()}
     if node["class_type"] in ("SaveImage", "PreviewImage"):
         shown["prompt"] = [str(run.prompt.graph)]

@@ -16,7 +16,7 @@ _WATCHFUL = {"FusedModel": "model", "SamplerBatch": "sampler"}
 
 
 def check_node(faults: Faults, graph: Graph, node_id: str, inputs: Mapping[str, Any], *, first: bool) -> None:
-    """Raise `NodeFailure` if this node, which is the run's ``first`` or not, is to fail."""
+    """Raise `NodeFailure` if this node is to fail; ``first``: it is the run's first."""
     class_type = graph[node_id]["class_type"]
     if class_type in faults.fail_at or (first and "*" in faults.fail_at):
         kind, message = TROUBLES[faults.fail_with]

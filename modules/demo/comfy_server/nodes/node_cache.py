@@ -21,7 +21,8 @@ class Result:
 
 
 class NodeCache:
-    """``size`` 0 keeps the last prompt's nodes only (the default); else so many results (--cache-lru)."""
+    """``size`` 0 keeps the last prompt's nodes only (the default); any other keeps that many results
+    (--cache-lru)."""
 
     def __init__(self, size: int = 0) -> None:
         self._size = size
@@ -56,7 +57,7 @@ def signatures(graph: Graph, fingerprint: Callable[[str, Mapping[str, Any]], Any
     """Each node's signature: a digest of its class, its inputs and everything upstream of it.
 
     ``fingerprint`` is called with a node's id and the node, and gives what else its result depends on (a
-    file's content, its own id). Links that lead nowhere are left out of account.
+    file's content, its own id). Links that lead nowhere are ignored.
     """
     found: dict[str, str] = {}
 

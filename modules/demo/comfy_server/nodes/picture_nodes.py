@@ -45,7 +45,7 @@ async def _preview(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> 
 
 
 async def _save_into(bench: Workbench, run: Run, images: Images, kind: str, prefix: str) -> Result:
-    """One PNG after another, in the sampler's way, each with the whole prompt in it, as ComfyUI does."""
+    """One PNG after another, while the sampler waits, each with the whole prompt in it, as ComfyUI does."""
     try:
         folder, stem, number = bench.files.next_name(kind, prefix)
     except OutsideFolder as error:
@@ -111,7 +111,7 @@ def annotated(name: str) -> tuple[str, str, str]:
 
 
 def check_inputs(bench: Workbench, class_type: str, inputs: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Before the run: (input, what is wrong) where a node itself has something against its inputs."""
+    """Before the run: (input, what is wrong) where a node itself rejects its inputs."""
     if class_type in LOADERS:
         name = inputs.get("image")
         if isinstance(name, str) and bench.files.read(*annotated(name)) is None:
@@ -130,7 +130,7 @@ def with_texts(png: bytes, texts: Mapping[str, str]) -> bytes:
 
 
 def _photo(bench: Workbench, name: str) -> tuple[Photo, str]:
-    """The picture, and in words the mask that its transparency is."""
+    """The picture, and a description of the mask that its transparency makes, or "none"."""
     data = bench.files.read(*annotated(name))
     if data is None:
         raise NodeFailure(f"[Errno 2] No such file or directory: 'input/{name}'", "FileNotFoundError")

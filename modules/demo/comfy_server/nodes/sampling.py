@@ -182,7 +182,8 @@ def _painted(task: SamplerTask) -> tuple[Recipe, ...]:
 
 
 def _seed(task: SamplerTask, index: int) -> int:
-    """The seed that row ``index`` amounts to: its noise's, mixed with its step noise's if that is another."""
+    """The seed that row ``index`` amounts to: that of its noise, mixed with that of its step noise if they
+    differ."""
     drawn = task.noise.row(index)
     seed = drawn if task.noisy else 0
     if index and task.guider.model.mixing:
@@ -195,7 +196,7 @@ def _seed(task: SamplerTask, index: int) -> int:
 
 
 def _making(task: SamplerTask, index: int) -> str:
-    """All that makes row ``index``, beside its prompt and its seed."""
+    """All that makes row ``index``, besides its prompt and its seed."""
     start = task.latent.rows[index]
     return repr(
         (
@@ -247,7 +248,8 @@ def _die(bench: Workbench, step: int) -> None:
 
 
 async def _tell(bench: Workbench, run: Run, task: SamplerTask, step: int, rows: tuple[Recipe, ...]) -> None:
-    """Progress; a stock preview of row 0 if the prompt asked; each row's own if the pack was."""
+    """Send progress: a stock preview of row 0 if the prompt asks for it, each row's own if
+    SaveImageBatch does."""
     done, steps = step / task.sigmas.steps, task.sigmas.steps
     image = None
     if run.prompt.extra.get("preview_method", "none") not in ("none", "default"):

@@ -249,5 +249,5 @@ def _fits(received: str, wanted: str) -> bool:
 
 
 def _message(error: BaseException) -> str:
-    # a KeyError's message is the key in quotes, also where a list was asked for an index it has not
+    # where the real server indexes a tuple, this one has a list
     return str(error) if not isinstance(error, IndexError) else "tuple index out of range"

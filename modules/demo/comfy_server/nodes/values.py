@@ -1,7 +1,7 @@
 """What travels along a graph's links: descriptions of tensors, cheap to make, drawn only when saved.
 
-``made`` and ``making`` tell in words what a value came of. The node pack's nodes are told as the stock nodes
-that they stand for, so that a picture of a fused run is the picture of its request alone.
+``made`` and ``making`` describe in words how a value came about. The node pack's nodes are described as the
+stock nodes that they stand for, so that a picture of a fused run is the picture of its request alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from modules.demo.comfy_server.drawing.pictures import picture_of
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Painting:
     """A picture that a sampler made. ``sources`` are what it was edited from, if anything; ``start`` is what
-    the sampler started from, with a denoise of ``strength``; ``making`` is all that made it beside prompt,
+    the sampler started from, with a denoise of ``strength``; ``making`` is all that made it besides prompt,
     seed and size."""
 
     prompt: str
@@ -90,7 +90,7 @@ def scaled(recipe: Recipe, size: tuple[int, int], way: str) -> Recipe:
 
 
 def decoded(recipe: Recipe, by: str) -> Recipe:
-    """``recipe`` once more made by ``by``; a picture that is not a painting stays what it is."""
+    """``recipe`` with ``by`` added to what made it; an uploaded picture or a composite stays what it is."""
     if isinstance(recipe, Photo | Composite):
         return recipe
     return replace(recipe, making=f"{recipe.making} > {by}")
@@ -110,7 +110,7 @@ def identity(recipe: Recipe) -> str:
 
 
 def render(recipe: Recipe) -> Image.Image:
-    """The picture itself, marked unless it is an uploaded one as it came. Takes tens of milliseconds: to be
+    """The picture itself, with its marks unless it is an unchanged upload. Takes tens of milliseconds: to be
     called in a thread."""
     image = _drawn(recipe)
     if isinstance(recipe, Scaled) and min(recipe.size) >= 40:
@@ -166,7 +166,8 @@ def encode(image: Image.Image, kind: str, quality: int = 90) -> bytes:
 
 
 def marks_in(recipe: Recipe) -> tuple[int, int]:
-    """The marks that the picture will carry; of an uploaded one, whose it was says its own mark, if any."""
+    """The marks that the picture will carry. An uploaded picture or a composite keeps the mark that says
+    whose it is, if it has one."""
     base = recipe.base if isinstance(recipe, Scaled) else recipe
     making = mark_of_making(
         base.making if recipe is base and isinstance(base, Painting) else identity(recipe)
@@ -211,8 +212,8 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conditioning:
-    """Prompts, one a row. ``references`` are the pictures of ReferenceLatent nodes, each a batch; ``apart``
-    are the conditionings that were joined to this one, one a row."""
+    """Prompts, one per row. ``references`` are the pictures of ReferenceLatent nodes, each a batch; ``apart``
+    are the conditionings that this one was joined from, one per row."""
 
     prompts: tuple[str, ...]
     made: str
@@ -240,7 +241,7 @@ def joined(rows: Sequence[Conditioning]) -> Conditioning:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Latent:
-    """A batch of ``size`` pixels each: empty rows (None) or pictures; ``masks``: one a row, or none."""
+    """A batch of ``size`` pixels each: empty rows (None) or pictures; ``masks``: one per row, or none."""
 
     size: tuple[int, int]
     rows: tuple[Recipe | None, ...]
@@ -329,6 +330,6 @@ def told(node: str, inputs: Mapping[str, Any]) -> str:
 
 
 def with_reference(conditioning: Conditioning, latent: Latent) -> Conditioning:
-    """``conditioning`` with one more reference picture a row."""
+    """``conditioning`` with one more reference picture per row."""
     rows = tuple(row for row in latent.rows if row is not None)
     return replace(conditioning, references=(*conditioning.references, rows))

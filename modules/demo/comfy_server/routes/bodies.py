@@ -1,4 +1,4 @@
-"""Reading JSON bodies as the real server does: what it cannot read gets its plain answer to all mishaps."""
+"""Reading JSON bodies as the real server does: what it cannot read gets the plain 500 of every error."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Routes that no real ComfyUI has, for benchmarks and tests in other processes: what the GPU did, and
-what shall go wrong."""
+what is to go wrong."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Steered(Protocol):
 
 
 class DemoRoutes:
-    """They answer whatever faults are on, but not while the server is dead or unplugged."""
+    """They answer no matter which faults are on, but not while the server is dead or unplugged."""
 
     def __init__(self, server: Steered) -> None:
         self._server = server

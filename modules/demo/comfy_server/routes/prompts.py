@@ -32,7 +32,7 @@ class PromptRoutes:
         ]
 
     def jobs_table(self) -> list[Route]:
-        """The jobs, which stand under /api alone."""
+        """The jobs, which exist only under /api."""
         return [
             ("GET", "/api/jobs", self.jobs),
             ("GET", "/api/jobs/{prompt_id}", self.job),

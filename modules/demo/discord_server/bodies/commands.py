@@ -156,10 +156,12 @@ class CommandBody(Body):
 
 
 def command_length(command: Mapping[str, Any]) -> int:
-    """Characters of all names, descriptions and values, the longest localisation of each counted."""
-    total = 0
-    for key in ("name", "description"):
-        texts = [command.get(key) or "", *(command.get(f"{key}_localizations") or {}).values()]
-        total += max(len(each) for each in texts)
-    total += sum(len(c["name"]) + len(str(c["value"])) for c in command.get("choices") or ())
+    """Characters of all names, descriptions and values; of those with localisations the longest counts."""
+    total = _longest(command, "name") + _longest(command, "description")
+    total += sum(_longest(each, "name") + len(str(each["value"])) for each in command.get("choices") or ())
     return total + sum(command_length(option) for option in command.get("options") or ())
+
+
+def _longest(named: Mapping[str, Any], key: str) -> int:
+    texts = [named.get(key) or "", *(named.get(f"{key}_localizations") or {}).values()]
+    return max(map(len, texts))

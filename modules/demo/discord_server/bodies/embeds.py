@@ -66,7 +66,7 @@ class Embed(Body):
     flags: int | None = None
 
     def length(self) -> int:
-        """Characters that count to the sum over all embeds of a message."""
+        """Characters that count towards the sum over all embeds of a message."""
         texts = [self.title, self.description]
         texts.append(self.footer.text if self.footer else None)
         texts.append(self.author.name if self.author else None)

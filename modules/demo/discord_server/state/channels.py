@@ -119,7 +119,7 @@ def delete_channel(hub: Hub, channel: Channel) -> None:
 
 
 def tell_changed(hub: Hub, channel: Channel, before: frozenset[int], parents: Seen = EMPTY) -> None:
-    """CHANNEL_UPDATE for who still sees it; it (and its category) appears and disappears for the others."""
+    """CHANNEL_UPDATE for those who still see it; the others see it (and its category) come or go."""
     if channel.guild is not None:
         channel.guild.forget_viewers(channel)
     after = hub.viewers(channel)
@@ -158,7 +158,7 @@ def channel_name(name: str, kind: int) -> str:
 
 
 def find_parent(guild: Guild, parent_id: int | None) -> Channel | None:
-    """The category to put a channel in: it exists and holds less than 50."""
+    """The category to put a channel in: it exists and holds fewer than 50."""
     if parent_id is None:
         return None
     parent = guild.channels.get(parent_id)

@@ -122,7 +122,7 @@ class CommandBook:
         return {(command["type"], command["name"]): command for command in self.registered(scope)}
 
     def _count_creations(self, scope: Scope, count: int) -> None:
-        """200 creations a day and guild (Application Commands, Registering a Command)."""
+        """200 creations per day and guild (Application Commands, Registering a Command)."""
         now = self._owner.clock.now()
         created = self._created.setdefault(scope, deque())
         while created and now - created[0] > DAY:

@@ -1,4 +1,4 @@
-"""What goes wrong on demand: outages, slowness, forbidden channels, answers lost after the deed."""
+"""What goes wrong on demand: outages, slowness, forbidden channels, answers lost after the work was done."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Faults:
         self._hang_up_until = self._clock.now() + seconds
 
     def block(self, how: Block, seconds: float) -> None:
-        """The bot's address is blocked: every REST call is answered so, the login too; 0 ends it."""
+        """The bot's address is blocked: every REST call, the login too, gets this answer; 0 ends it."""
         self._block, self._block_until = how, self._clock.now() + seconds
 
     def slow(self, delay: float, seconds: float) -> None:

@@ -208,7 +208,7 @@ class Guild:
         return FILE_LIMITS[self.premium_tier]
 
     def permissions(self, user_id: int) -> int:
-        """A member's permissions in the guild; none for who is no member."""
+        """A member's permissions in the guild; none for anybody else."""
         member = self.members.get(user_id)
         if member is None:
             return 0

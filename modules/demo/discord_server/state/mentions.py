@@ -20,7 +20,7 @@ INTERACTION_DEFAULT = AllowedMentions(parse=("users",))
 
 @dataclass(frozen=True, kw_only=True)
 class Mentions:
-    """Ids of who is pinged, in the order of the text."""
+    """Ids of those who are pinged, in the order of the text."""
 
     users: tuple[int, ...] = ()
     roles: tuple[int, ...] = ()

@@ -92,7 +92,7 @@ def create_message(
 
 def forward_of(hub: Hub, source: Message, channel: Channel) -> Origin:
     """What a forward of ``source`` into ``channel`` is: a copy of it as it stands now, with files of its own
-    (Message Resource, Message Reference Types, FORWARD). Of a forward, what it holds is forwarded."""
+    (Message Resource, Message Reference Types, FORWARD). Forwarding a forward passes on what it holds."""
     source = source.forwarded or source
     files = [hub.files.copied(attachment, channel_id=channel.id) for attachment in source.attachments]
     copy = replace(source, attachments=files, embeds=list(source.embeds), flags=source.flags & SETTABLE_FLAGS)
@@ -231,9 +231,9 @@ def _fill(hub: Hub, message: Message, body: AnyMessageBody, attachments: list[At
 
 
 def _check_legacy_fields(message: Message, body: AnyMessageBody) -> None:
-    """A message with components V2 has no content, embeds and stickers (Component Reference).
+    """A message with components V2 has no content, embeds or stickers (Component Reference).
 
-    So an edit that adds the flag empties them, too.
+    So an edit that adds the flag has to empty them in the same request.
     """
     stickers = isinstance(body, CreateMessage) and body.sticker_ids
     for field, used in (("content", message.content), ("embeds", message.embeds), ("sticker_ids", stickers)):

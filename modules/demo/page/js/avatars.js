@@ -1,4 +1,4 @@
-// A face for each name: two hues and a small pattern of their own, the same in every demonstration, drawn here.
+// A face for each name, drawn here: three hues and a small pattern of its own, the same in every demonstration.
 
 import { mediaUrl, svg } from './dom.js';
 import { displayName } from './store.js';

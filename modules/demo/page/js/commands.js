@@ -1,4 +1,4 @@
-// Commands as data: which match what was typed, what an option takes, whether it is filled rightly, what is sent. No DOM here.
+// Commands as data: which match what was typed, what an option takes, whether it is filled in correctly, what is sent. No DOM here.
 
 import { localized, t } from './i18n.js';
 
@@ -17,7 +17,7 @@ export const OPTION = {
 };
 const SUGGESTIONS = 25;
 
-/** Slash commands, each subcommand for itself: [{command, path: [group?, subcommand?], name, label, description, options}]. */
+/** Slash commands, each subcommand as its own entry: [{command, path: [group?, subcommand?], name, label, description, options}]. */
 export function leaves(commands) {
   return commands
     .filter((command) => (command.type ?? 1) === 1)
@@ -42,7 +42,7 @@ function unfold(command, node, path, labels) {
 
 /**
  * The leaves that fit what stands after the slash, best first: by start of the name, then by any part of name or description.
- * Among equals those that ask for most come first: they are what the bot is for.
+ * Among equals, plain commands come before subcommands, then those that ask for most: they are what the bot is for.
  */
 export function matching(commands, typed) {
   const want = fold(typed.trim());

@@ -34,7 +34,7 @@ export class Completion {
   }
 
   /**
-   * Whether Enter and Tab take the marked choice. Always when it was gone to by arrow, or when only a choice will do;
+   * Whether Enter and Tab take the marked choice. Always when it was reached with an arrow key, or when only a choice will do;
    * never over a prompt typed by hand: completed prose is a proposal, completed ids (a model's) are the answer.
    */
   takesKey(chip) {

@@ -69,7 +69,7 @@ export class Connection extends Emitter {
     this.emit('state', { state: 'waiting', retryAt: Date.now() + pause, failures: this.#failures });
   }
 
-  /** A server that was restarted has other people: then the next try is as its first one. */
+  /** A restarted server has other people: then the next try connects as the server's first person. */
   async #checkUser(userId) {
     try {
       const { status } = await fetch(`/client?user=${encodeURIComponent(userId)}`, {

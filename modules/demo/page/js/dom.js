@@ -15,7 +15,7 @@ export function h(spec, props, ...children) {
 function setProp(node, key, value) {
   if (value === undefined || value === null) return;
   if (key.startsWith('aria-')) {
-    node.setAttribute(key, String(value)); // ARIA says "false" in so many letters
+    node.setAttribute(key, String(value)); // ARIA wants "false" spelled out
     return;
   }
   if (value === false) return;
@@ -92,7 +92,7 @@ export function safeUrl(text) {
   }
 }
 
-/** Address of a picture or file. Loopback ones are asked of the host that this page came from, so that a tunnel works. */
+/** Address of a picture or file. Loopback ones are requested from the host that this page came from, so that a tunnel works. */
 export function mediaUrl(text) {
   const safe = safeUrl(new URL(text ?? '', location.href).href);
   if (!safe) return null;

@@ -1,4 +1,4 @@
-// Files that will go with the next plain message, and the veil that says where a dragged file would go.
+// Files that will go with the next plain message, and the overlay that says where a dragged file would go.
 
 import { h, icon } from './dom.js';
 import { t } from './i18n.js';
@@ -74,7 +74,7 @@ export class FileTray {
   }
 }
 
-/** Files dragged over the window: a veil over `main` shows `words()`, and `take(files)` gets what is dropped. */
+/** Files dragged over the window: an overlay over `main` shows `words()`, `take(files)` gets what is dropped. */
 export function dropzone(main, { words, take }) {
   const veil = h('div.veil', { hidden: true, 'data-testid': 'drop-veil' });
   main.append(veil);

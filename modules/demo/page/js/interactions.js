@@ -48,7 +48,7 @@ export class Interactions {
     if (told.state === 'modal') this.store.emit('modal', { ...told.modal, origin: entry });
   }
 
-  /** A message of this interaction came: its stand-in has served. */
+  /** A message of this interaction came: its stand-in is no longer needed. */
   answered(interactionId, channelId) {
     this.store
       .room(channelId)

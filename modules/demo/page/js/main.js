@@ -178,7 +178,7 @@ function useLocale(locale) {
   drawTopbar();
 }
 
-/** Who has chosen no language yet has the browser's. */
+/** Anybody who has not chosen a language yet gets the browser's. */
 function speakAsTheBrowser() {
   const wanted = nearest(navigator.language);
   const chosen = store.locale !== 'en-US' || localStorage.getItem(`fullet.locale.${store.me.id}`);
@@ -201,7 +201,7 @@ const firstOpen = () => {
   return all.find((channel) => !store.isPrivate(channel)) ?? all[0];
 };
 
-/** What a channel begins with beside its name: the first one greets, once the bot can be asked. */
+/** What a channel begins with besides its name: the first one greets, once the bot can be asked. */
 function greets(channel) {
   if (!imagine() || channel.id !== firstOpen()?.id) return null;
   const prompt = t('greet.prompt');

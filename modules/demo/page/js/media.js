@@ -21,7 +21,7 @@ export function attachments(files) {
   );
 }
 
-/** 1 to 10 pictures, laid out as Discord does; `items`: [{media, spoiler?}]. Opened, one leads to the next. */
+/** 1 to 10 pictures, laid out as Discord does; `items`: [{media, spoiler?}]. From an opened one, the others can be reached. */
 export function gallery(items) {
   const group = [];
   const only = items.length === 1;

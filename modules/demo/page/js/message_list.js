@@ -183,7 +183,7 @@ export class MessageList {
     }
   }
 
-  /** What a channel begins with may be known, or sayable, only now. */
+  /** What a channel begins with may have become known, or possible to show, only now. */
   greetAgain() {
     this.introKey = null;
     this.draw();

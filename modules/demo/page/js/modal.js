@@ -1,4 +1,4 @@
-// A form that the bot asks for: texts, choices and files under their labels, checked here, kept open with its words until the bot took it.
+// A form that the bot asks for: texts, choices and files under their labels, checked here, kept open with its words until the bot has taken it.
 
 import { h, icon } from './dom.js';
 import { t } from './i18n.js';

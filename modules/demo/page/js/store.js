@@ -165,7 +165,7 @@ export class Store extends Emitter {
       HISTORY: () => this.#history(data),
       ERROR: () => this.emit('error', data),
     };
-    handlers[type]?.(); // what this page does not know is for a later one
+    handlers[type]?.(); // events that this page does not know are for newer versions of it
   }
 
   #ready(data) {

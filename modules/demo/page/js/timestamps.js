@@ -1,4 +1,4 @@
-// Discord's <t:UNIX:STYLE> timestamps; those of style R count on the page, once a second.
+// Discord's <t:UNIX:STYLE> timestamps; those of style R are updated on the page, twice a second.
 
 import { h } from './dom.js';
 import { currentLocale } from './i18n.js';

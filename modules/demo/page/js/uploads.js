@@ -30,7 +30,7 @@ function explain(text) {
   }
 }
 
-/** A chip's or message's file: starts at once; `changed` is called as its state turns. */
+/** A chip's or message's file: starts at once; `changed` is called whenever its state changes. */
 export class Upload {
   constructor(file, userId, changed) {
     this.file = file;

@@ -26,7 +26,7 @@ from modules.utils.database.stores.preferences import Preferences
 from modules.utils.database.stores.store import Store
 
 LOOKED_THROUGH = 200
-"""So many jobs are searched at once, the latest first."""
+"""How many jobs are searched at once, the latest first."""
 
 _WITH_PICTURE = JobRow.state.in_(("delivered", "kept"))
 
@@ -47,7 +47,7 @@ class History(Store):
         return await self._first(JobRow.number == number)
 
     async def by_message(self, message_id: int) -> JobRecord | None:
-        """The job whose result this message carries; of a set's, the one whose picture is the first."""
+        """The job whose result this message carries; if it shows a set, the job of the first picture."""
         found = await self.of_message(message_id)
         return found[0] if found else None
 
@@ -120,7 +120,7 @@ class History(Store):
         return [(record, picture) for record, picture in found if picture is not None]
 
     async def kept_for(self) -> list[int]:
-        """The people for whom undelivered pictures wait, who has waited longest first."""
+        """The people for whom undelivered pictures wait, starting with the one who has waited longest."""
         query = select(JobRow.user_id).where(JobRow.state == "kept").group_by(JobRow.user_id)
         return [row.user_id for row in await self.connections.rows(query.order_by(func.min(JobRow.number)))]
 

@@ -44,7 +44,7 @@ ACCEPT_PATIENCE = 8.0
 """Seconds that a person's command waits for a database that is away before it is refused."""
 
 NUMBERS_AHEAD = 50
-"""Job numbers reserved by one write. A crash skips at most so many; a clean end gives them back."""
+"""Job numbers reserved by one write. A crash skips at most this many; a clean end gives them back."""
 
 _INSERT_JOB = insert_new(JobRow)
 _INSERT_SOURCE = insert_new(SourceRow)
@@ -82,8 +82,8 @@ _GIVE_BACK = text("UPDATE counters SET value = :used WHERE name = 'jobs' AND val
 
 @dataclass(kw_only=True)
 class JobJournal(Store):
-    """A `JobStore` in the database. An edit's inputs stay after its job's end ("Again" and "Vary" work for
-    days), until they are too old or too many."""
+    """A `JobStore` in the database. A job's inputs stay after its end ("Again" and "Vary" work for days),
+    until they are too old or too many."""
 
     shelf: PictureShelf
     unix: Callable[[], float]
@@ -271,7 +271,7 @@ async def _restored(rows: Sequence[Any]) -> list[Job]:
             key=key_from_text(row.key),
             queued_at=row.queued_at,
             attempts=row.attempts,
-            # Once there was a picture it may have been posted, even if the job waits again since.
+            # Once there was a picture it may have been posted, even if the job is waiting again now.
             maybe_posted=row.run_ended_at is not None,
         )
         jobs.append(job)

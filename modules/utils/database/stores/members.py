@@ -40,8 +40,8 @@ def day_of(unix: float) -> str:
 
 
 def refund_of(job: Job) -> Rows:
-    """Gives its picture back to the owner of a job that ends without one, in the transaction that ends it:
-    once, also if that is repeated. Goes before the end itself."""
+    """Gives one picture of the daily limit back to the owner of a job that ends without a picture. It is in
+    the transaction that ends the job and runs before the end itself, so that a repeat changes nothing."""
     values = {"user_id": job.request.user_id, "day": day_of(job.queued_at), "job_id": job.id}
     return Rows(rank=2, statement=_REFUND_UNENDED, parameters=[values])
 

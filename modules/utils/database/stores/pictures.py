@@ -1,9 +1,9 @@
 """Stored pictures: each person's last one, and those that could not be posted anywhere.
 
 The last picture is kept as bytes, because the message goes away with the session's channel, which is closed
-after half an hour without use. It is stored in the background after its delivery, only the newest of each
-person, and slowly enough to leave the disk to the journal. Until then, and if the process dies before, the
-job's message is used.
+when it has not been used for a while (SESSION_IDLE_MINUTES). It is stored in the background after its
+delivery, only the newest of each person, and slowly enough to leave the disk to the journal. Until then, and
+if the process dies before, the job's message is used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from modules.utils.database.writer import Rows
 log = logging.getLogger(__name__)
 
 PENDING_LIMIT = 24
-"""So many pictures may wait in memory to be stored; if there are more, the oldest is dropped."""
+"""How many pictures may wait in memory to be stored; if there are more, the oldest is dropped."""
 
 SHARE_OF_TIME = 0.2
 """The part of the time that may be spent on storing last pictures."""
@@ -39,7 +39,8 @@ _JOB_IS_THERE = text("SELECT 1 FROM jobs WHERE id = :id AND state IN ('delivered
 
 @dataclass(kw_only=True)
 class PictureShelf(Store):
-    """Keeps the bytes of pictures, and gives them back. ``stored`` is called with the size of each."""
+    """Keeps the bytes of pictures, and gives them back. ``stored`` is called with the size of each last
+    picture once it is stored."""
 
     unix: Callable[[], float]
     stored: Callable[[int], None]

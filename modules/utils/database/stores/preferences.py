@@ -15,7 +15,7 @@ _COLUMNS = [getattr(PreferencesRow, choice.name) for choice in fields(UserPrefer
 _PUT = upsert(PreferencesRow)
 
 REMEMBERED = 10_000
-"""How many people's choices are kept in memory: of those that were asked for last."""
+"""How many people's choices are kept in memory: those that were asked for last."""
 
 
 @dataclass(kw_only=True)

@@ -10,7 +10,8 @@ from modules.utils.database.writer import GroupWriter
 
 @dataclass(kw_only=True)
 class Store:
-    """Writes through the one writer and reads by connections. Its methods raise `StoreUnavailable`."""
+    """Writes through the one writer and reads through ``connections``. Its methods raise
+    `StoreUnavailable`."""
 
     writer: GroupWriter
     connections: Connections

@@ -1,4 +1,4 @@
-"""The size of the file that was delivered, which may be another than what was asked for."""
+"""The size of the file that was delivered, which may differ from what was asked for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Two columns more; of what was delivered before, the size is not known."""
+    """Two more columns; of what was delivered before, the size is not known."""
     op.add_column("jobs", sa.Column("width", sa.BigInteger))
     op.add_column("jobs", sa.Column("height", sa.BigInteger))

@@ -10,5 +10,5 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """A column more; what was learned before says nothing of durations."""
+    """One more column; what was learned before says nothing of durations."""
     op.add_column("learned", sa.Column("durations", sa.Text, nullable=False, server_default=""))

@@ -10,6 +10,6 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Two columns more; nobody has chosen yet."""
+    """Two more columns; nobody has chosen yet."""
     op.add_column("preferences", sa.Column("style", sa.Text))
     op.add_column("preferences", sa.Column("lora", sa.Text))

@@ -10,5 +10,5 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """A column more; nobody has chosen yet."""
+    """One more column; nobody has chosen yet."""
     op.add_column("preferences", sa.Column("start_strength", sa.Double))
