@@ -12,7 +12,7 @@ WORKDIR /app
 COPY bot.py ./
 COPY modules ./modules
 COPY flujos ./flujos
-# the one folder that is written to, and only when DATABASE_URL is empty
+# the one folder that is written to: by SQLite if DATABASE_URL is empty, and by check --fusion
 RUN python -m compileall -q modules && install -d -o fullet -m 0700 database
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 METRICS_PORT=9100
 USER 10001

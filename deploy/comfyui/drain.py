@@ -41,13 +41,13 @@ def drain(url: str, *, quiet: float, within: float) -> bool:
     while (now := time.monotonic()) - began < within:
         runs = left(url)
         if runs != 0:
-            empty_since, doing = None, "it does not answer" if runs is None else f"{runs} runs are left"
+            empty_since, doing = None, "it does not answer" if runs is None else f"runs left: {runs}"
         else:
             empty_since = now if empty_since is None else empty_since
             if now - empty_since >= quiet:
                 print(f"Drained after {now - began:.0f} s", flush=True)
                 return True
-            doing = f"the queue is empty; {quiet:g} s without a new run are waited for"
+            doing = f"the queue is empty; waiting for {quiet:g} s without a new run"
         if doing != told:
             print(f"Draining: {doing}", flush=True)
             told = doing

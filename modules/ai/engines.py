@@ -179,7 +179,7 @@ class ComfyEngine:
                 )  # fmt: skip
             if len(requests) > 1:
                 raise EngineUnavailable(
-                    f"{self.name} can make pictures of {template.name} only one by one now"
+                    f"{self.name} can make pictures with {template.name} only one by one now"
                 )
             return plain(
                 template, requests[0], key=keys[0], source_names=names[0], mixes_noise=self._report.pack,

@@ -96,11 +96,13 @@ def inspect_loras_and_styles(
             Finding(level="fault", what=fault.reason, fix="correct it; until then no style is offered")
         )
     else:
-        found += [Finding(level="ok", what=f"{len(styles)} styles are OK", routine=True)] if styles else []
+        found += (
+            [Finding(level="ok", what=f"styles that are OK: {len(styles)}", routine=True)] if styles else []
+        )
     fitting = []
     for lora in loras:
         unfit = dict(misfits(lora, templates))
-        fix = f"correct models of [{lora.name}]"
+        fix = f"correct the line models = … under [{lora.name}]"
         found += [
             Finding(level="fault", what=f"{LORAS}: {lora.name}: {why}", fix=fix) for why in unfit.values()
         ]
@@ -118,7 +120,7 @@ def about_lora_files(loras: Iterable[LoraOffer], reports: Sequence[ServerReport]
         if lacking:
             near = did_you_mean(lora.file, sorted({file for one in reports for file in one.loras}))
             what = f"{LORAS}: {lora.name}: no server that runs {', '.join(lacking)} has {lora.file}"
-            fix = f"put the file into ComfyUI/models/loras there, or write its name in {LORAS}{near}"
+            fix = f"put the file into ComfyUI/models/loras there, or name another one in {LORAS}{near}"
             yield Finding(level="hint", what=what, fix=fix)
         elif any(running.values()):
             yield Finding(level="ok", what=f"the LoRA {lora.name} is OK", routine=True)

@@ -133,7 +133,7 @@ def _alone(environment: Path) -> Iterator[None]:
         raise _not_writable(environment, error) from None
     with file:  # the system frees the lock with the file, even if this process is killed
         if not _locked(file.fileno()):
-            print(f"Waiting for another process that makes {environment.name} …", flush=True)
+            print(f"Waiting for another process that is making {environment.name} …", flush=True)
             while not _locked(file.fileno()):
                 time.sleep(0.1)
         yield
@@ -155,7 +155,7 @@ def _locked(descriptor: int) -> bool:
 
 def _not_writable(environment: Path, error: OSError) -> BootstrapError:
     return BootstrapError(
-        f"{environment} could not be made ({error.strerror}); clone into a folder that you can write to"
+        f"{environment} could not be made ({error.strerror}); put FuLLet into a folder that you can write to"
     )
 
 
@@ -195,9 +195,9 @@ def _make(environment: Path) -> None:
 def _how_to_get_venv() -> str:
     version = sysconfig.get_python_version()
     if Path("/etc/debian_version").exists():
-        return f"install it with: apt install python{version}-venv"
+        return f"install what is missing with: apt install python{version}-venv"
     if Path("/etc/alpine-release").exists():
-        return "install it with: apk add py3-pip"
+        return "install what is missing with: apk add py3-pip"
     return f"install the venv and ensurepip modules of Python {version}, or Python from python.org"
 
 

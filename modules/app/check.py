@@ -36,7 +36,7 @@ def report(env_file: Path, models: Path, *, as_json: bool = False, everything: b
     """Print what is found, with all that is fine if ``everything``; returns the exit code. ``models`` is the
     folder of workflow files."""
     given, found = read_quietly(env_file)
-    faulty = {finding.what.partition(" ")[0] for finding in found if finding.level == "fault"}
+    faulty = {finding.what.partition(":")[0] for finding in found if finding.level == "fault"}
     outside = asyncio.run(inspect(given, models, faulty=faulty))
     sections = [Section(title="Settings", findings=found), *outside]
     text = inspection.as_text(sections, everything=everything)
@@ -156,7 +156,7 @@ async def _inspect_servers(
     elastic = [url for url in settings.comfy_urls if is_elastic(url)]
     servers = await servers_of(settings)
     if not servers and len(elastic) < len(settings.comfy_urls):
-        what = f"no server was found under {', '.join(settings.comfy_urls)}"
+        what = f"no server was found at {', '.join(settings.comfy_urls)}"
         if shortest_start(settings.comfy_urls) is not None:
             fix = "if it scales from zero, ask for a picture, and check again once a server is there"
             return (Finding(level="hint", what=what, fix=fix),)

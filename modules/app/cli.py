@@ -115,7 +115,7 @@ def _check(root: Path, arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--fusion",
         nargs="*",
-        metavar=("URL", "MODEL"),
+        metavar="URL|MODEL",
         help="instead, make the same pictures together and one by one on your servers (or on the one at URL) "
         "with each model in flujos/ (or with MODEL), compare the results and measure the speed gained; if "
         "the results differ, that server makes that model's pictures one by one from then on",

@@ -126,7 +126,7 @@ def _understood(
     try:
         (url,) = server_urls(urls[0]) if urls else (None,)
     except ValueError as fault:
-        raise BadSettings(f"The address {fault}") from fault
+        raise BadSettings(f"--fusion: {fault}") from fault
     return url, names[0] if names else None
 
 
@@ -204,7 +204,8 @@ async def _checked_server(
 def _why_alone(template: WorkflowTemplate, *, able: bool) -> str:
     if not able:
         return "this server cannot run it; bot.py check says why"
-    return fusible(template) or "this server cannot fuse it; bot.py check says why"
+    why = fusible(template) or "this server cannot fuse it; bot.py check says why"
+    return f"its pictures are made one by one anyway ({why})"
 
 
 async def _keep(settings: Settings, server: str, trial: ModelTrial) -> str:
@@ -239,7 +240,7 @@ def _write_sheet(folder: Path, server: str, trial: ModelTrial) -> str:
 def _about_model(model: Checked) -> Iterator[str]:
     trial = model.trial
     if trial is None:
-        yield f"  {MARKS['hint']} {model.model} runs one by one anyway: {model.alone}"
+        yield f"  {MARKS['hint']} {model.model} was not checked: {model.alone}"
         return
     verdicts = {
         True: f"{MARKS['ok']} {trial.model}: fused pictures match those made alone",
@@ -249,7 +250,7 @@ def _about_model(model: Checked) -> Iterator[str]:
     }
     yield f"  {verdicts[trial.same]}"
     for comparison in trial.comparisons:
-        yield f"      fused with {comparison.rows}: {_figures(comparison)}"
+        yield f"      {comparison.rows} fused: {_figures(comparison)}"
     if trial.comparisons:
         asked = ["prompts of unequal length"]
         asked += ["a source picture each"] if trial.sources else []

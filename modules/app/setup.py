@@ -312,7 +312,7 @@ class Setup:
 
     def _say_told(self, told: list[Told]) -> None:
         if not told and not all(map(is_elastic, self.now.comfy_urls)):
-            self.say(f"{MARKS['fault']} no server was found under {', '.join(self.now.comfy_urls)}")
+            self.say(f"{MARKS['fault']} no server was found at {', '.join(self.now.comfy_urls)}")
         for each in told:
             if each.error is not None:
                 self._say_finding(about_trouble(each.error))

@@ -110,7 +110,10 @@ async def play(script: Script) -> int:
         gpus = len(story.gpus)
         where = f" with {gpus} simulated GPU{'s' * (gpus > 1)}" if script.signed else ""
         if not script.as_json:
-            print(f"{len(people)} people use the bot at once, in a simulated Discord{where}.\n", flush=True)
+            users = (
+                "1 person uses the bot" if len(people) == 1 else f"{len(people)} people use the bot at once"
+            )
+            print(f"{users}, in a simulated Discord{where}.\n", flush=True)
         started = story.began = time.monotonic()
         acts = [person.act(script.jobs) for person in people[:-2]]
         acts += [person.act(script.jobs, broken=True) for person in people[-2:-1]]
@@ -182,12 +185,18 @@ def report(
 
 
 def _last_words(told: Mapping[str, Any]) -> str:
-    where = f"they are in {told['folder']}"
+    pictures = _counted(told["pictures"], "picture", "pictures")
     if told["problems"]:
         bad = f"{told['problems']} of {len(told['requests'])} requests did not end as they should (✗)"
-        return f"{bad}; {told['pictures']} pictures were made, {where}"
-    made = f"{told['pictures']} pictures for {told['people']} people in {told['seconds']:.0f} s"
-    return f"Everybody got what they asked for: {made}, made in {told['runs']} runs; {where}"
+        were = "was" if told["pictures"] == 1 else "were"
+        return f"{bad}; {pictures} {were} made, in {told['folder']}"
+    made = f"{pictures} for {_counted(told['people'], 'person', 'people')} in {told['seconds']:.0f} s"
+    runs = _counted(told["runs"], "run", "runs")
+    return f"Everybody got what they asked for: {made}, made in {runs}; they are in {told['folder']}"
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _listed(items: Iterable[str]) -> str:

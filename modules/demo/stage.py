@@ -55,7 +55,7 @@ def read_options(arguments: Sequence[str]) -> Namespace:
         "--script", action="store_true", help="simulated people use the bot by themselves, without a browser"
     )
     parser.add_argument(
-        "--jobs", type=int, help="with --script: how many pictures each asks for (default: 3)"
+        "--jobs", type=int, help="with --script: how many pictures each person asks for (default: 3)"
     )
     parser.add_argument(
         "--out",

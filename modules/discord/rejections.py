@@ -57,6 +57,10 @@ class NoPictureHere(RequestRejected, message_key="error-no-picture-here"):
     """The message has no picture."""
 
 
+class MessageUnchanged(RequestRejected, message_key="error-message-unchanged"):
+    """Discord did not let the bot change or delete a message, or could not be reached."""
+
+
 class PictureForgotten(RequestRejected, message_key="error-gone"):
     """The database does not have the job any more."""
 

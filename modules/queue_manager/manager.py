@@ -302,7 +302,7 @@ class QueueManager:
             ahead, in_flight = 0, entry.in_flight
             seconds = in_flight.ends_in(self._clock.now()) if in_flight else None
         return QueuePosition(
-            running=not entry.waiting,
+            state=entry.state,
             ahead=ahead,
             waiting=len(self._queue),
             expected_at=None if seconds is None else self._clock.unix() + seconds + self._deliveries.seconds,

@@ -6,20 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from modules.queue_manager.jobs import Elastic, FusionCheck, JobId
+from modules.queue_manager.jobs import Elastic, FusionCheck, JobId, JobState
 
 EngineAvailability = Literal["starting", "idle", "busy", "down", "draining"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueuePosition:
-    """Where a job stands. ``ahead``: jobs before it (0 while it runs); ``waiting``: all that wait;
+    """Where a job stands. ``ahead``: jobs before it, 0 unless it waits; ``waiting``: all that wait;
     ``expected_at``: when it should be done (Unix seconds), None while that is not known."""
 
-    running: bool
+    state: JobState
     ahead: int
     waiting: int
     expected_at: float | None
+
+    @property
+    def waits(self) -> bool:
+        return self.state == "waiting"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -239,7 +239,7 @@ SUBJECT = Subject(
         Figure(
             name="autoscaling_paid",
             unit="×",
-            about="GPU seconds paid over those of full batches alone",
+            about="GPU seconds paid, as a multiple of what full batches need",
             target=2.5,
         ),
         Figure(

@@ -319,7 +319,7 @@ async def test_reading_the_settings_again_tells_the_gpus_and_what_is_wrong(
     tmp_path: Path, world: WorldSpec
 ) -> None:
     async def reload() -> tuple[str, ...]:
-        return ("Nothing changed, because .env has errors: COMFY_URLS: is missing",)
+        return ("Nothing changed, because .env has errors: COMFY_URLS: missing",)
 
     async with whole_room(tmp_path, world, reload=reload) as stand:
         admin = await stand.person("admin")

@@ -11,8 +11,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from modules.demo.users import File, InvocationFailed, Payload, files_of, is_ephemeral, text_of
+from modules.demo.users import (
+    File,
+    InvocationFailed,
+    Payload,
+    components_of,
+    files_of,
+    is_ephemeral,
+    text_of,
+)
 from modules.discord.interactions.job_actions import JobActions
+from modules.discord.transport.message_client import DiscordAway, MessageClient
 from modules.queue_manager import job_log
 from modules.utils.database.stores.key_values import SHARED
 from tests.discord_stand import (
@@ -89,6 +98,27 @@ async def test_every_button_does_what_it_says(tmp_path: Path) -> None:
             assert ana.message(first["id"]) is not None
             await delete_result(ana, first)
             assert ana.message(first["id"]) is None
+
+
+async def test_that_a_picture_could_not_be_deleted_is_said_and_it_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any, **__: Any) -> None:
+        raise DiscordAway("503")
+
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="a tower")
+        result = await result_for(ana, "a tower")
+        question = await (await more(ana, result, "delete")).reply()
+        (yes,) = components_of({"components": question["components"][0]["components"]})
+        with monkeypatch.context() as patch:
+            patch.setattr(MessageClient, "delete", away)
+            await (await ana.click(question, yes["custom_id"])).acknowledged()
+            await ana.wait_for_message(lambda m: "could not change or delete that message" in text_of(m))
+        assert ana.message(result["id"]) is not None
+        await delete_result(ana, result)
+        assert ana.message(result["id"]) is None
 
 
 async def test_sharing_is_held_to_the_rules_that_hold_for_asking(tmp_path: Path) -> None:
@@ -346,7 +376,7 @@ async def test_a_prompt_that_is_too_long_for_a_form_is_cut_with_a_word_and_never
         (opened,) = stand.server.interactions.open_modals.values()
         opened.payload["components"][0]["component"]["max_length"] = 10_000  # a client that does not
         told = await (await ana.submit_modal(modal, prompt="x" * 10_000)).reply()
-        assert text_of(told).startswith("Your prompt has 10,000 characters; the limit is 6,000.")
+        assert text_of(told).startswith("Your text is too long: ")
         assert len(stand.engine.submitted) == 1
 
 

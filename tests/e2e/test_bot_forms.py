@@ -93,7 +93,7 @@ async def test_a_refused_form_gives_back_what_was_typed_and_opens_again(tmp_path
         typed = {"prompt": words, "negative": "fog", "seed": "", "size": "128x64", "model": "z-image"}
         refusal = await (await ana.submit_modal(form, typed)).reply()
         said = text_of(refusal)
-        assert "128×64 is not a size that this model can make. Choose from: 64×64" in said
+        assert "This model cannot make this shape or size: 128×64. Choose from: 64×64" in said
         assert "with `\u200b``code`\u200b`` and *stars*\n```" in said
         again = await reopened(ana, refusal)
         assert filled(again) == {**typed, "seed": None}

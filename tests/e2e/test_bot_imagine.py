@@ -76,7 +76,7 @@ async def test_shape_and_negative_are_heeded_where_the_model_knows_them(tmp_path
 BAD = [
     ({"prompt": "   "}, "Write what the picture should show."),
     ({"prompt": "a", "model": "no such model"}, "There is no model called no such model."),
-    ({"prompt": "a", "aspect": "4096x4096"}, "4096×4096 is not a size that this model can make."),
+    ({"prompt": "a", "aspect": "4096x4096"}, "This model cannot make this shape or size: 4096×4096."),
     ({"prompt": "a", "negative": "b"}, "Flux does not use negative prompts."),
     ({"prompt": "a", "count": 3}, "You can have 2 pictures in the queue at once; you asked for 3."),
 ]

@@ -100,4 +100,4 @@ async def test_reload_tells_administrators_what_has_changed(tmp_path: Path, worl
         (here.flujos / "wrong.json").write_text("{}", encoding="utf-8")
         told = await here.says(admin, "!reload", "Reloaded")
         assert "New model: dream" in told
-        assert "This file cannot be used: wrong.json: " in told
+        assert "This cannot be used: wrong.json: " in told

@@ -181,9 +181,7 @@ async def test_blocks_and_the_pictures_of_a_day_outlive_the_process(tmp_path: Pa
         async with bot_on(server, tmp_path, limits=limits) as stand:
             ana, ben = await stand.person("member-1"), await stand.person("member-2")
             told = await (await ana.command("imagine", stand.general, model="flux", prompt="a bush")).reply()
-            assert "You have used your one picture for today; the count resets at midnight (UTC)." in text_of(
-                told
-            )
+            assert "You can make one picture a day, and this request would go over that" in text_of(told)
             told = await (await ben.command("imagine", stand.general, model="flux", prompt="a bush")).reply()
             assert "You cannot ask for pictures here: an administrator has blocked you." in text_of(told)
 
@@ -200,7 +198,7 @@ async def test_a_missing_permission_is_named(tmp_path: Path) -> None:
         ana = await stand.person()
         stand.server.set_bot_permissions(stand.server.hub.bot_spec.permissions & ~(1 << 4))
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
-        assert "this permission: Manage Channels" in text_of(await asked.reply())
+        assert "what is missing: Manage Channels" in text_of(await asked.reply())
         assert stand.queue.active_jobs(ana.id) == ()
 
 
@@ -212,13 +210,13 @@ async def test_of_several_missing_permissions_each_is_named(
         everything = stand.server.hub.bot_spec.permissions
         stand.server.set_bot_permissions(everything & ~(1 << 15))
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
-        assert text_of(await asked.reply()).endswith("this permission: Attach Files.")
+        assert text_of(await asked.reply()).endswith("what is missing: Attach Files.")
         await admin.say(stand.general, stand.typed("!status"))
         await admin.wait_for_message(lambda m: "### Status" in text_of(m))  # it has no file
         stand.server.set_bot_permissions(everything & ~(1 << 15 | 1 << 16))
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
         told = await asked.reply()
-        assert text_of(told).endswith("this permission: Attach Files, Read Message History.")
+        assert text_of(told).endswith("what is missing: Attach Files, Read Message History.")
         assert "Traceback" not in caplog.text
 
 

@@ -202,7 +202,7 @@ async def test_that_the_only_gpu_failed_and_is_waited_for_is_told(tmp_path: Path
         await ana.command("imagine", stand.general, model="flux", prompt="a raven")
         await status_with(ana, "Making **#")
         engine.die()
-        failed = "failed, and no other one can make it right now. It waits until one can; your place is kept."
+        failed = "no other one can make it right now. The picture waits until one can; your place is kept."
         await ana.until(lambda: any(failed in text for text in history_of(ana, "a raven")))
         assert not any("No GPU is online" in text for text in history_of(ana, "a raven"))
         engine.live()

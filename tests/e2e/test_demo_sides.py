@@ -148,7 +148,7 @@ async def test_the_real_discord_before_simulated_gpus(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "line"),
     [
-        (("--real-discord",), "DISCORD_TOKEN: is missing; paste the bot's token from the developer portal"),
+        (("--real-discord",), "DISCORD_TOKEN: missing; paste the bot's token from the developer portal"),
         (("--comfy-urls", "127.0.0.1:8188"), 'COMFY_URLS: "127.0.0.1:8188" lacks http://'),
     ],
 )

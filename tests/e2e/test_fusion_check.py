@@ -136,7 +136,7 @@ async def test_a_server_that_mixes_pictures_makes_them_one_by_one_until_it_is_ch
     code, told = await place.check("--fusion")
     assert code == 0, told
     assert f"✓ {MODEL}: fused pictures match those made alone" in told
-    assert "fused with 4: equal; a stock batch: equal" in told
+    assert "4 fused: equal; a stock batch: equal" in told
     assert "gain" in told
     (sheet,) = (place.home / "database" / "fusion-checks").glob("*.png")
     assert str(sheet) in told
@@ -157,7 +157,7 @@ async def test_a_server_that_mixes_pictures_makes_them_one_by_one_until_it_is_ch
     async with place.bot() as (users, admin):
         assert await place.made_by_crowd(users, 300) == [1] * ROWS, "the next process obeys, too"
         _, told = await place.check()
-        assert f"makes pictures of {MODEL} one by one: fused with" in told
+        assert f"makes pictures with {MODEL} one by one: 4 at once, its pictures differ" in told
 
         place.comfy.faults.clear()
         assert (await place.check("--fusion"))[0] == 0

@@ -52,8 +52,8 @@ async def start(page: Page, command: str) -> None:
     await page.keyboard.press("Tab")
 
 
-async def drop(page: Page, name: str, data: str) -> None:
-    """Drag a file over the window, where the page says what becomes of it, and let it go."""
+async def drop(page: Page, name: str, data: str, says: str = "/edit image") -> None:
+    """Drag a file over the window, where the page says what will happen to it, and drop it."""
     dragged = await page.evaluate_handle(
         f"""() => {{
           const transfer = new DataTransfer();
@@ -62,7 +62,7 @@ async def drop(page: Page, name: str, data: str) -> None:
         }}"""
     )
     await page.dispatch_event("body", "dragover", {"dataTransfer": dragged})
-    await expect(page.get_by_test_id("drop-veil")).to_contain_text("/edit image")
+    await expect(page.get_by_test_id("drop-veil")).to_contain_text(says)
     await page.dispatch_event("body", "drop", {"dataTransfer": dragged})
 
 
@@ -147,6 +147,13 @@ async def test_a_picture_is_uploaded_by_picker_and_by_drop(member: Client) -> No
     await drop(page, "dropped.png", f"new Uint8Array({list(data)})")
     await page.get_by_test_id("send").click()
     await expect(last(page)).to_contain_text("Got dropped.png")
+
+
+async def test_a_file_for_a_command_without_files_is_refused_in_words(member: Client) -> None:
+    page = member.page
+    await start(page, "paint")
+    await drop(page, "dropped.png", "new Uint8Array(9)", says="This command takes no file")
+    await expect(page.get_by_test_id("toast")).to_have_text("This command takes no file")
 
 
 async def test_a_file_that_is_too_large_is_refused_in_words(member: Client) -> None:

@@ -92,7 +92,7 @@ async def test_a_bot_works_follows_its_file_and_ends_in_good_order(stage: Stage)
         assert await scrape(stage, "/readyz") == "ready\n"
 
         stage.write(COMFY_URLS="")
-        await bot.says("Nothing changed, because .env has errors: COMFY_URLS: is missing")
+        await bot.says("Nothing changed, because .env has errors: COMFY_URLS: missing")
         stage.write(COMFY_URLS=f"{stage.gpus[0].url}/ , {stage.gpus[1].url}")
         await bot.says("COMFY_URLS has changed and applies now")
         await bot.says(f"Engine is idle .*engine=127.0.0.1:{stage.gpus[1].port}")

@@ -62,8 +62,8 @@ REAL = (
     ),
 )  # fmt: skip
 HEAD = (
-    "| network | pixels | people | one by one | fused | gain | stock's batch | peak memory | largest value "
-    "| fused from alone | stock's batch from alone |",
+    "| network | pixels | people | one by one | fused | gain | stock batch | peak memory | largest value "
+    "| fused from alone | stock batch from alone |",
     "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
 )
 
@@ -151,7 +151,7 @@ class Measuring:
             return self.networks.together(used, shape, *conds, range(100, 100 + people), **how)
 
         for people in BATCHES:
-            # Two runs each: of every new person alone, of the shared batch, and of stock's batch.
+            # Two runs each: of every new person alone, of the shared batch, and of the stock batch.
             needed = 2 * (3 * people - len(alone)) * self._seconds
             if time.monotonic() + needed > self.deadline:
                 self.left_out.append(f"{self.called}, {side}², {people} people and more (no time)")

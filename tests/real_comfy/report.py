@@ -26,7 +26,7 @@ class Measured:
 
 def table(rows: list[Measured]) -> str:
     head = (
-        "| model | sampler or edit | guidance | batches | latents | stock's batch | bytes | that differ |",
+        "| model | sampler or edit | guidance | batches | latents | stock batch | bytes | that differ |",
         "|---|---|--:|---|--:|--:|--:|--:|",
     )
     lines = [
@@ -41,7 +41,7 @@ def networks_table(rows: list[dict[str, Any]]) -> str:
     """Of networks.py's measurements: one line for each network, texts and guidance."""
     lines = [
         "| network | way | tokens of the prompts, of the negatives | guidance | largest value | latents "
-        "| stock's batch | row by row | alone from exact | fused from exact | latents in float64 |",
+        "| stock batch | row by row | alone from exact | fused from exact | latents in float64 |",
         "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     cases: dict[str, list[dict[str, Any]]] = {}

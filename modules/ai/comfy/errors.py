@@ -88,7 +88,7 @@ def refusal(body: JSON, titles: Mapping[str, str], written: Sequence[str] = ()) 
     """
     faults = list(_faults(body, titles))
     told = "; ".join(sentence for sentence, _ in faults)
-    reason = struck_out(short(told or "the server refused the graph without a reason"), written)
+    reason = struck_out(short(told or "the server refused the graph without giving a reason"), written)
     if faults and all(lacking for _, lacking in faults):
         return ServerLacks(reason)
     return WorkflowRejected(reason)

@@ -80,7 +80,8 @@ def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: boo
     cannot = f"cannot run {names}" if fatal else f"can run {names} only one by one"
     files = " and ".join(f"flujos/{file}" for file in models.values())
     if lack.folder:
-        what = f"{files} uses the picture {lack.value}, which is not in the {lack.folder} folder of {server}"
+        use = "uses" if len(models) == 1 else "use"
+        what = f"{files} {use} the picture {lack.value}, which is not in the {lack.folder} folder of {server}"
         fix = f"put it there, or choose another one in {files}"
     elif not lack.input:
         what = f"{server} {cannot}, because it lacks the node {lack.class_type}"
@@ -92,7 +93,7 @@ def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: boo
             fix = f"{near.removeprefix('; ')} Otherwise download it" if near else "download it"
             fix += " by running this in the folder that contains ComfyUI"
         elif lack.is_file:
-            fix = f"put the file there, or write its name in {files}{near}"
+            fix = f"put the file there, or name another one in {files}{near}"
         else:
             fix = f"choose another value in {files}{near}"
     return Finding(level="fault" if fatal else "hint", what=what, fix=fix, detail=fetch)
@@ -159,7 +160,7 @@ def about_all(server: str, version: str, memory_gb: float | None, models: Iterab
 def about_check(server: str, name: str, check: FusionCheck) -> Finding:
     """What ``check --fusion`` found about a model."""
     if check.why_alone is not None:
-        what = f"{server} makes pictures of {name} one by one: {check.why_alone}"
+        what = f"{server} makes pictures with {name} one by one: {check.why_alone}"
         return Finding(level="hint", what=what, fix=f"run bot.py check --fusion {name} again after a change")
     gain = f", {check.gain:.1f}× as fast with {check.rows} at once" if check.rows else ""
     what = f"{server} fuses {name} exactly, checked on {day(check.checked_at)}{gain}"

@@ -41,7 +41,7 @@ def offered(
         for id_ in (id_ for id_ in meant if id_ in refused):
             yield f"{server} refused {templates[id_].name}, so it is not offered there: {refused[id_]}"
         for id_, why in hindrances.items() if named or not models else ():
-            yield f"{server} cannot make pictures of {templates[id_].name}: {why}"
+            yield f"{server} cannot make pictures with {templates[id_].name}: {why}"
 
     return Offered(models=models, notes=tuple(notes()))
 

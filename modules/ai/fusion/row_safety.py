@@ -156,4 +156,7 @@ def refuse_mixing(graph: Graph, template: WorkflowTemplate) -> None:
             refuse_choices(graph, node_id)
             name, known = _ONLY.get(class_type, ("", None))
             if graph[node_id].inputs.get(name, known) != known:
-                raise Unfusible(f"{named(graph, node_id)}: it is known only with {name} {known}")
+                raise Unfusible(
+                    f"{named(graph, node_id)}: it is known to keep the pictures of a batch apart only with "
+                    f"{name} = {known}"
+                )

@@ -167,7 +167,8 @@ def _weakened(graph: Graph, sampler: str, strength: float) -> dict[str, Node]:
         _whole_denoise(graph, sigmas.node)
         return {own: scheduler.having(denoise=strength), sampler: node.having(sigmas=Link(own, 0))}
     if scheduler.class_type not in _BY_STEPS:
-        raise Unstartable(f"{named(graph, sigmas.node)}: its noise levels do not follow a strength")
+        why = "the bot does not know how to change its noise levels for a strength"
+        raise Unstartable(f"{named(graph, sigmas.node)}: {why}")
     steps = _steps(graph, sigmas.node)
     total = int(steps / strength)
     late = {"sigmas": Link(own, 0), "step": total - steps}

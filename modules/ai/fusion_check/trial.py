@@ -115,11 +115,9 @@ class ModelTrial:
 
     def _why_alone(self) -> str:
         bad = max((each for each in self.comparisons if not each.same), key=lambda each: each.fused.rms)
-        stock = "" if bad.stock is None else f", those of a stock batch with {bad.stock.psnr:.1f} dB"
-        return (
-            f"fused with {bad.rows}, its pictures differ from those made alone (PSNR {bad.fused.psnr:.1f} dB"
-            f"{stock})"
-        )
+        psnr = f"PSNR {bad.fused.psnr:.1f} dB"
+        psnr += "" if bad.stock is None else f"; a stock batch: {bad.stock.psnr:.1f} dB"
+        return f"{bad.rows} at once, its pictures differ from those made alone ({psnr})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -51,11 +51,12 @@ def read_models(folder: Path, table: Table | None = None) -> tuple[dict[str, Loa
     for file in workflow_files(folder):
         name = model_name(file.stem)
         if file.with_suffix(".toml").name in (LORAS, STYLES):
-            faults.append(f"{_printed(file)}: rename it: {file.stem}.toml is not the card of a model")
+            other_use = f"its card would be {file.stem}.toml, and that file has another purpose"
+            faults.append(f"{_printed(file)}: rename it: {other_use}")
             continue
         if (other := files.setdefault(name, file)) != file:
             faults.append(
-                f"{_printed(file)}: its model would be called {name}, as that of {_printed(other)} is"
+                f"{_printed(file)}: its model would be called {name}, like that of {_printed(other)}"
             )
             continue
         try:

@@ -156,7 +156,7 @@ class ModelFolder:
         notes = [f"{c.what}: {note}" for c in changes if c.what in found for note in found[c.what].notes]
         self._tell(
             [*changes, *reread],
-            [*(f"this file cannot be used: {fault}" for fault in new_faults), *notes],
+            [*(f"this cannot be used: {fault}" for fault in new_faults), *notes],
             first=first,
         )
         return (*changes, *reread, *(ModelChange(turn="faulty", what=fault) for fault in faults))

@@ -238,6 +238,17 @@ def _read_downloads(table: FieldTable) -> tuple[ModelDownload, ...]:
     return tuple(found)
 
 
+_NEEDED: dict[type, str] = {
+    str: "a text in quotes",
+    int: "a whole number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+    object: "another value",
+}
+"""What a field must be, by its type in Python."""
+
+
 class FieldTable:
     """A TOML table that checks the types of fields and remembers which were read; ``path``: its own, with a
     dot at the end."""
@@ -253,7 +264,7 @@ class FieldTable:
         if value is None:
             raise BadCard(f"{self._path}{name} is missing")
         if not isinstance(value, kind) or (isinstance(value, bool) and kind not in (bool, object)):
-            raise BadCard(f"{self._path}{name}: {value!r} is not of the right kind ({kind.__name__})")
+            raise BadCard(f"{self._path}{name}: {value!r} is given where {_NEEDED[kind]} is needed")
         return value
 
     def table(self, name: str) -> FieldTable:

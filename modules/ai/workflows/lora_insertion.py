@@ -87,7 +87,7 @@ def _loaded(graph: Graph, what: str, inputs: Collection[str], loaders: Mapping[s
             raise NoPlaceForLora(f"it is not known how {named(graph, link.node)} loads the {what}")
     if len(ends) > 1:
         loading = " and ".join(named(graph, link.node) for link in sorted(ends, key=str))
-        raise NoPlaceForLora(f"{loading} each load a {what}, and a LoRA fits one of them")
+        raise NoPlaceForLora(f"{loading} each load a {what}, and a LoRA fits only one of them")
     if not ends:
         raise NoPlaceForLora(f"no node of it loads a {what}")
     return ends.pop()

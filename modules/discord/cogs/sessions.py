@@ -94,7 +94,7 @@ class Sessions(commands.Cog):
         cancelled = await self.queue.cancel_user(user_id, by=None)
         closed = await self.channels.close(guild_id, user_id)
         if cancelled or closed:
-            log.info("a member left: %d jobs cancelled", len(cancelled))
+            log.info("a member left; jobs cancelled: %d", len(cancelled))
 
 
 async def _is_member(guild: discord.Guild, user_id: int) -> bool:

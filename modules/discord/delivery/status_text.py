@@ -196,7 +196,7 @@ def standing(place: QueuePosition | None) -> str | int:
     """How many pictures are ahead of a job, or ``taken``: it runs, or waits on a GPU that runs another."""
     if place is None:
         return 0
-    return "taken" if place.running else place.ahead
+    return place.ahead if place.waits else "taken"
 
 
 def cancelled_stage(event: Cancelled) -> Literal["cancelled", "cancelled-by-other"]:
@@ -220,7 +220,7 @@ def worth_telling(old: QueuePosition | None, new: QueuePosition | None, *, now: 
     if old is None or new is None:
         return old is not new
     if (
-        old.running != new.running
+        old.waits != new.waits
         or new.ahead > old.ahead
         or new.ahead < old.ahead <= 2 * (old.ahead - new.ahead)
     ):

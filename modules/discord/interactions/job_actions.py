@@ -22,7 +22,7 @@ from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.prompt_forms import PromptForms, about_message
 from modules.discord.interactions.replies import answer, answer_nothing
-from modules.discord.rejections import NoPictureHere, PictureForgotten
+from modules.discord.rejections import MessageUnchanged, NoPictureHere, PictureForgotten
 from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest, part_painters
@@ -131,7 +131,7 @@ class JobActions:
         try:
             await self.result_sets.choose(where, job, notify=person.preferences.notify)
         except MessageError as error:
-            raise NoPictureHere(str(error)) from error
+            raise MessageUnchanged(str(error)) from error
         await answer_nothing(interaction)
 
     def _check_owner(self, interaction: discord.Interaction, what: str, job: Job) -> None:
@@ -271,7 +271,7 @@ class JobActions:
                 else:
                     await self.result_sets.remove(where, job, notify=person.preferences.notify)
             except MessageError as error:
-                raise NoPictureHere(str(error)) from error
+                raise MessageUnchanged(str(error)) from error
         await self.history.delete_picture(job.id)
         await answer(interaction, self.messages.text(person.locale, "deleted"))
 

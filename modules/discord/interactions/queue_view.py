@@ -17,10 +17,18 @@ from modules.discord.ui.formatting import quoted
 from modules.discord.ui.layout import Part, container, layout, row, section, separator, small, text
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import UnknownJob
-from modules.queue_manager.jobs import Job, JobId
+from modules.queue_manager.jobs import Job, JobId, JobState
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Clock
 from modules.queue_manager.status import QueueStatus
+
+_MINE: dict[JobState, str] = {
+    "waiting": "queue-mine-waiting",
+    "taken": "queue-mine-taken",
+    "running": "queue-mine-running",
+    "arriving": "status-finishing",
+}
+"""For each state of a job, the sentence about it."""
 
 SHOWN = 10
 """Of a person's own pictures; a line with a button counts as three of a message's 40 components."""
@@ -79,15 +87,12 @@ class QueueView:
 
     def _mine(self, job: Job, locale: str, *, held_up: bool) -> Part:
         place = self.queue.place(job.id)
-        running = place is None or place.running
-        expected = place.expected_at if place is not None and (running or not held_up) else None
-        number = str(job.number)
+        state = place.state if place is not None else "running"
+        known = place is not None and not (place.waits and held_up)
+        expected = place.expected_at if place is not None and known else None
         when = countdown(expected, self.clock.unix()) if expected is not None else "none"
-        if place is None or place.running:
-            line = self.messages.text(locale, "queue-mine-running", number=number, when=when)
-        else:
-            ahead = place.ahead
-            line = self.messages.text(locale, "queue-mine-waiting", number=number, when=when, ahead=ahead)
+        ahead = place.ahead if place is not None else 0
+        line = self.messages.text(locale, _MINE[state], number=str(job.number), when=when, ahead=ahead)
         cancel = button(
             self.messages.text(locale, "button-cancel"), "queue", job.id, style=discord.ButtonStyle.danger
         )

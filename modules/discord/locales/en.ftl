@@ -137,13 +137,13 @@ status-started = Making **#{ $number }** · started { $since }
 status-steps = { $bar } step { $step } of { $steps }
 status-retrying = **#{ $number }**: { $why ->
         [server] the GPU server failed. A working server will make the picture
-        [server-none] the GPU server failed, and no other one can make it right now. It waits until one can
+        [server-none] the GPU server failed, and no other one can make it right now. The picture waits until one can
         [lacks] that GPU server is missing something this model needs. A server that has it will make the picture
-        [lacks-none] the GPU server is missing something this model needs, and no other one has it right now. It waits until one does
+        [lacks-none] the GPU server is missing something this model needs, and no other one has it right now. The picture waits until one does
         [size] the GPU ran out of memory. Trying again with fewer pictures at once
         [size-alone] the GPU ran out of memory. Trying again
         [content] something failed. Trying again in a smaller group or alone, to find the cause
-        [fusion] these pictures cannot be made together. Each one will now be made separately
+        [fusion] this picture cannot be made together with others. It will now be made separately
        *[nobody] something failed. Trying again
     }; your place is kept.
 status-finishing = **#{ $number }** is ready; sending it.
@@ -321,6 +321,11 @@ queue-mine-running = **#{ $number }** is being made{ $when ->
         [soon] , expected any moment now.
        *[other] , expected { $when }.
     }
+queue-mine-taken = **#{ $number }** starts soon: a GPU has already taken it{ $when ->
+        [none] .
+        [soon] ; expected any moment now.
+       *[other] ; expected { $when }.
+    }
 queue-mine-waiting = **#{ $number }**: { $ahead ->
         [0] first in line
         [one] one ahead of it
@@ -334,7 +339,7 @@ queue-none-mine = You have nothing in the queue.
 queue-more-mine = { $count ->
         [one] One more of your pictures is waiting
        *[other] { $count } more of your pictures are waiting
-    }; { COMMAND("cancel") } lists them.
+    }; { COMMAND("cancel") } lists all of yours.
 
 ## /history
 
@@ -366,7 +371,7 @@ settings-model = Model
 settings-model-auto = No preference
 settings-aspect = Shape
 settings-style = Style for new pictures
-settings-lora = LoRA for new pictures, and the models it works with
+settings-lora = LoRA for new pictures (used only with the models it works with)
 settings-strength = Strength when starting from a picture
 settings-strength-auto = Default ({ $strength })
 settings-locale = Language
@@ -448,7 +453,7 @@ admin-reloaded-model = { $turn ->
         [changed] Changed model: { $what }
         [removed] Removed model: { $what }
         [reread] Read again: { $what }
-       *[faulty] This file cannot be used: { $what }
+       *[faulty] This cannot be used: { $what }
     }
 admin-blocked = { $user } is blocked. { $count ->
         [0] They had nothing in the queue.
@@ -539,9 +544,16 @@ admin-found = **#{ $number }** by { $user }, { $when }: { $model }{ $size ->
 error-unexpected = Something unexpected went wrong. Please try again; the details are in the bot's log.
 error-bad-prompt = { $length ->
         [0] Write what the picture should show.
-       *[other] Your prompt has { $length } characters; the limit is { $limit }.
+       *[other] Your text is too long: with the words that the style and the LoRA add, it has { $length } characters; the limit is { $limit }.
     }
-error-bad-size = { $size } is not a size that this model can make. Choose from: { $allowed }.
+error-bad-size = This model cannot make this shape or size: { $size ->
+        [square] { aspect-square }
+        [portrait] { aspect-portrait }
+        [landscape] { aspect-landscape }
+        [wide] { aspect-wide }
+        [tall] { aspect-tall }
+       *[other] { $size }
+    }. Choose from: { $allowed }.
 error-bad-seed = A seed is a whole number from 0 to 9007199254740991.
 error-bad-source-image = { $problem ->
         [not-image] That file is not a picture the bot can read. Use PNG, JPEG, WebP or GIF.
@@ -555,7 +567,7 @@ error-bad-source-image = { $problem ->
 error-bad-mask = { $problem ->
         [size] The mask must have the same width and height as the picture.
         [nothing] The mask marks nothing: make the part that should change white or transparent.
-        [outside] The part that should change is cut off when the picture is brought to the size of the result: choose another aspect, or crop the picture.
+        [outside] The part that should change is cut off when the picture is brought to the size of the result. Crop the picture, or choose another aspect in { COMMAND("imagine") }.
        *[everything] The mask marks the whole picture, so nothing of it would be left. Mark only a part.
     }
 error-bad-strength = The strength must be from 0.05 to 1, not { $strength }.
@@ -594,9 +606,9 @@ error-user-limit = { $limit ->
        *[other] you already have { $active }.
     }
 error-daily-limit = { $limit ->
-        [one] You have used your one picture for today
-       *[other] You have used today's { $limit } pictures
-    }; the count resets at midnight (UTC).
+        [one] You can make one picture a day
+       *[other] You can make { $limit } pictures a day
+    }, and this request would go over that; the count resets at midnight (UTC).
 error-cooling-down = Please wait { $seconds ->
         [one] one more second.
        *[other] { $seconds } more seconds.
@@ -629,10 +641,11 @@ error-attempts-exhausted = Every attempt failed. Please try again later.
 error-store = The bot's database cannot be reached right now. Please try again in a minute.
 error-permissions = { $permissions ->
         [none] Discord does not let the bot do that here. Please ask an administrator to check the bot's permissions in this channel and in the category FuLLet.
-       *[other] The bot is not allowed to do that here. Please ask an administrator to give it this permission: { $permissions }.
+       *[other] The bot is not allowed to do that here. Please ask an administrator to give it what is missing: { $permissions }.
     }
 error-form-number = “{ $value }” is not a number.
 error-no-picture-here = There is no picture in that message.
+error-message-unchanged = The bot could not change or delete that message. Please try again later.
 error-no-negative = { $model } does not use negative prompts. Leave that field empty.
 error-gone = The bot has no record of that picture.
 error-not-a-member = Only members of the bot's server can do this.

@@ -143,10 +143,10 @@ status-retrying = **#{ $number }**: { $why ->
         [size] la GPU se quedó sin memoria. Se intentará otra vez con menos imágenes a la vez
         [size-alone] la GPU se quedó sin memoria. Se intentará otra vez
         [content] algo falló. Se intentará otra vez en un grupo más pequeño o por separado, para encontrar la causa
-        [fusion] estas imágenes no se pueden crear juntas. Ahora cada una se creará por separado
+        [fusion] esta imagen no se puede crear junto con otras. Ahora se creará por separado
        *[nobody] algo falló. Se intentará otra vez
     }; conservas tu lugar.
-status-finishing = **#{ $number }** está lista, enviándola.
+status-finishing = **#{ $number }** está lista; se está enviando.
 status-restarting = **#{ $number }**: el bot se está reiniciando; conservas tu lugar.
 status-cancelled = **#{ $number }** se canceló.
 status-cancelled-by-other = Un administrador canceló **#{ $number }**.
@@ -321,6 +321,11 @@ queue-mine-running = **#{ $number }** se está creando{ $when ->
         [soon] ; estará lista de un momento a otro.
        *[other] ; estará lista aproximadamente { $when }.
     }
+queue-mine-taken = **#{ $number }** empezará pronto: ya la tomó una GPU{ $when ->
+        [none] .
+        [soon] ; estará lista de un momento a otro.
+       *[other] ; estará lista aproximadamente { $when }.
+    }
 queue-mine-waiting = **#{ $number }**: { $ahead ->
         [0] la primera de la cola
         [one] hay una delante
@@ -334,7 +339,7 @@ queue-none-mine = No tienes nada en la cola.
 queue-more-mine = { $count ->
         [one] Tienes una imagen más en espera
        *[other] Tienes { $count } imágenes más en espera
-    }; { COMMAND("cancel") } las muestra.
+    }; { COMMAND("cancel") } muestra todas las tuyas.
 
 ## /history
 
@@ -366,7 +371,7 @@ settings-model = Modelo
 settings-model-auto = Sin preferencia
 settings-aspect = Formato
 settings-style = Estilo para las imágenes nuevas
-settings-lora = LoRA para las imágenes nuevas y modelos compatibles
+settings-lora = LoRA para las imágenes nuevas (solo se usa con modelos compatibles)
 settings-strength = Fuerza al partir de una imagen
 settings-strength-auto = Predeterminada ({ $strength })
 settings-locale = Idioma
@@ -419,7 +424,7 @@ session-topic = Canal privado para las imágenes de { $owner }. Se elimina despu
         [one] un minuto
        *[other] { $minutes } minutos
     } sin actividad.
-session-closing = { $owner } Este canal y sus imágenes se eliminarán { $when } si no lo usas. Seguirán en la lista de { COMMAND("history") }.
+session-closing = { $owner } Este canal y sus imágenes se eliminarán { $when } si no lo usas. { COMMAND("history") } seguirá mostrando las imágenes en su lista.
 
 ## Administradores
 
@@ -427,7 +432,7 @@ admin-argument-missing = { $command } necesita { $argument ->
         [user] una persona: menciónala o escribe su ID.
         [gpu] el nombre de una GPU, tal como lo muestra { COMMAND("admin gpus") }.
         [job] el número de una imagen.
-        [message] un mensaje: pega un enlace a él o su ID.
+        [message] un mensaje: pega su enlace o su ID.
        *[other] algo más: { $argument }.
     }
 admin-argument-wrong = No se entiende lo que escribiste después de { $command }. Para indicar a una persona, menciónala o escribe su ID.
@@ -440,7 +445,7 @@ admin-cleared = Se quitaron los comandos de este bot, los globales y los de este
 admin-guild-id = El ID de este servidor es `{ $id }`.
 admin-paused = En pausa: no empieza ninguna imagen más. Las que se están creando se terminarán; las que esperan conservan su lugar.
 admin-resumed = La cola vuelve a funcionar.
-admin-draining = { $gpu } terminará lo que está haciendo y no recibirá nada más. { COMMAND("admin reload") } la vuelve a usar.
+admin-draining = { $gpu } terminará lo que está haciendo y no recibirá nada más. Con { COMMAND("admin reload") } se vuelve a usar.
 admin-no-gpu = No hay ninguna GPU con ese nombre. Las GPU son: { $names }.
 admin-reloaded = Recargado. GPU: { $names }.
 admin-reloaded-model = { $turn ->
@@ -448,7 +453,7 @@ admin-reloaded-model = { $turn ->
         [changed] Modelo modificado: { $what }
         [removed] Modelo retirado: { $what }
         [reread] Leído de nuevo: { $what }
-       *[faulty] Este archivo no se puede usar: { $what }
+       *[faulty] Esto no se puede usar: { $what }
     }
 admin-blocked = Se bloqueó a { $user }. { $count ->
         [0] No tenía nada en la cola.
@@ -542,9 +547,16 @@ admin-found = **#{ $number }** de { $user }, { $when }: { $model }{ $size ->
 error-unexpected = Ha ocurrido un error inesperado. Inténtalo otra vez; los detalles están en el registro del bot.
 error-bad-prompt = { $length ->
         [0] Escribe qué debe mostrar la imagen.
-       *[other] Tu prompt tiene { $length } caracteres; el límite es { $limit }.
+       *[other] Tu texto es demasiado largo: con las palabras que agregan el estilo y el LoRA, tiene { $length } caracteres; el límite es { $limit }.
     }
-error-bad-size = { $size } no es un tamaño que este modelo pueda crear. Elige uno de estos: { $allowed }.
+error-bad-size = Este modelo no puede crear este formato o tamaño: { $size ->
+        [square] { aspect-square }
+        [portrait] { aspect-portrait }
+        [landscape] { aspect-landscape }
+        [wide] { aspect-wide }
+        [tall] { aspect-tall }
+       *[other] { $size }
+    }. Elige uno de estos: { $allowed }.
 error-bad-seed = Una semilla es un número entero de 0 a 9007199254740991.
 error-bad-source-image = { $problem ->
         [not-image] Ese archivo no es una imagen que el bot pueda leer. Usa PNG, JPEG, WebP o GIF.
@@ -558,7 +570,7 @@ error-bad-source-image = { $problem ->
 error-bad-mask = { $problem ->
         [size] La máscara debe tener el mismo ancho y alto que la imagen.
         [nothing] La máscara no marca nada: haz blanca o transparente la parte que deba cambiar.
-        [outside] La parte que debe cambiar queda cortada al llevar la imagen al tamaño del resultado: elige otro formato o recorta la imagen.
+        [outside] La parte que debe cambiar queda cortada al llevar la imagen al tamaño del resultado. Recorta la imagen o elige otro formato en { COMMAND("imagine") }.
        *[everything] La máscara marca toda la imagen, así que no quedaría nada de ella. Marca solo una parte.
     }
 error-bad-strength = La fuerza debe estar entre 0,05 y 1, no { $strength }.
@@ -597,9 +609,9 @@ error-user-limit = { $limit ->
        *[other] ya tienes { $active }.
     }
 error-daily-limit = { $limit ->
-        [one] Ya has usado tu única imagen de hoy
-       *[other] Ya has usado tus { $limit } imágenes de hoy
-    }; el contador se reinicia a medianoche (UTC).
+        [one] Puedes crear una imagen al día
+       *[other] Puedes crear { $limit } imágenes al día
+    }, y con esta petición pasarías ese límite; el contador se reinicia a medianoche (UTC).
 error-cooling-down = Espera { $seconds ->
         [one] un segundo más.
        *[other] { $seconds } segundos más.
@@ -632,10 +644,11 @@ error-attempts-exhausted = Fallaron todos los intentos. Inténtalo más tarde.
 error-store = No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
 error-permissions = { $permissions ->
         [none] Discord no deja que el bot haga eso aquí. Pídele a un administrador que revise los permisos del bot en este canal y en la categoría FuLLet.
-       *[other] El bot no puede hacer eso aquí. Pídele a un administrador que le dé este permiso: { $permissions }.
+       *[other] El bot no puede hacer eso aquí. Pídele a un administrador que le dé lo que falta: { $permissions }.
     }
 error-form-number = «{ $value }» no es un número.
 error-no-picture-here = En ese mensaje no hay ninguna imagen.
+error-message-unchanged = El bot no pudo cambiar ni borrar ese mensaje. Inténtalo más tarde.
 error-no-negative = { $model } no usa prompts negativos. Deja ese campo vacío.
 error-gone = El bot no tiene ningún registro de esa imagen.
 error-not-a-member = Solo los miembros del servidor del bot pueden hacer esto.

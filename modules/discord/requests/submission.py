@@ -257,11 +257,11 @@ def part_painters(
 
 def _strength(person: Requester, image_request: ImageRequest) -> float | None:
     """The strength of a start picture: the one asked for, to the nearest step; else, without a mask, the
-    preferred one. Raises `StrengthAlone` and `BadStrength`."""
+    preferred one; None if an edit model paints the marked part. Raises `StrengthAlone` and `BadStrength`."""
     wanted = image_request.strength
+    if wanted is not None and not image_request.sources:
+        raise StrengthAlone
     if image_request.kind != "imagine" or not image_request.sources:
-        if wanted is not None:
-            raise StrengthAlone
         return None
     if wanted is None:
         usual = person.preferences.start_strength or USUAL_STRENGTH

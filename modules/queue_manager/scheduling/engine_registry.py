@@ -136,7 +136,7 @@ class EngineRegistry:
         rows = len(in_flight.batch.jobs)
         limit = engine.limits.out_of_memory(model, rows)
         extra = {"engine": engine.name, "model": model}
-        log.warning("Out of memory with %d pictures; at most %d from now on", rows, limit, extra=extra)
+        log.warning("Out of memory (pictures at once: %d; from now on at most %d)", rows, limit, extra=extra)
 
     def run_alone(self, engine: EngineState, model: str, why: str) -> None:
         """Stop fusing ``model`` on the engine, until its template, the node pack or the server changes."""

@@ -117,7 +117,7 @@ class Lease:
     def ensure_safe(self) -> None:
         """Raise `LeaseLost` unless `safe`."""
         if not self.safe():
-            raise LeaseLost("the lease was not renewed in time")
+            raise LeaseLost("the database did not confirm in time that this process may go on")
 
     async def acquire(self) -> None:
         """Return once this process is the one that works; cancel to give up."""
@@ -129,7 +129,10 @@ class Lease:
                     claim = await self._ground.claim(self.owner, self._length)
             except (StoreUnavailable, asyncio.TimeoutError) as error:
                 if logged != str(error):
-                    log.warning("Standing by: cannot ask for the lease: %s", error or "no answer")
+                    log.warning(
+                        "Standing by: cannot find out whether another bot uses this database: %s",
+                        error or "no answer",
+                    )
                     logged = str(error)
                 await asyncio.sleep(1.0)
                 continue
@@ -187,7 +190,11 @@ class Lease:
         except (StoreUnavailable, asyncio.TimeoutError) as error:
             if in_time:
                 left = self._safe_until - steady_seconds()
-                log.warning("Lease not renewed (%s); %.1f s until this process stops", error, left)
+                log.warning(
+                    "The database did not confirm that this process may go on (%s); it stops in %.1f s",
+                    error or "no answer",
+                    left,
+                )
             return False
         if not ours:
             self._note_lost()

@@ -87,17 +87,17 @@ class Janitor(Store):
         now, steady = self.unix(), time.monotonic()
         if self._offset is None:
             rows = await self.connections.rows(select(func.max(JobRow.queued_at).label("newest")))
-            ahead = 0.0 if rows[0].newest is None else now - rows[0].newest - JUMP
+            gone = 0.0 if rows[0].newest is None else now - rows[0].newest
+            odd = gone > JUMP
+            what = f"The newest picture was asked for {gone / DAY:.0f} days ago"
         else:
-            ahead = now - steady - self._offset - DAY
+            jump = now - steady - self._offset
+            odd = jump > DAY
+            what = f"The clock has jumped ahead by {jump / DAY:.1f} days"
         self._offset = now - steady
-        if ahead > 0:
+        if odd:
             self._distrusted_until = steady + DAY
-            log.warning(
-                "The newest picture was asked for %.0f days ago; in case the clock is wrong, nothing is "
-                "removed for a day",
-                (ahead + JUMP) / DAY,
-            )
+            log.warning("%s; in case the clock is wrong, nothing is removed for a day", what)
         return steady >= self._distrusted_until
 
     async def prune(self) -> None:

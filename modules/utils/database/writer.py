@@ -220,7 +220,7 @@ class GroupWriter:
     def _put_back(self, group: list[_Pending], error: StoreUnavailable) -> None:
         if self._away_since is None:
             self._away_since = time.monotonic()
-            log.warning("The database cannot be reached, %d changes wait: %s", len(group), error)
+            log.warning("The database cannot be reached (changes that wait: %d): %s", len(group), error)
         # Waiting does not empty a full disk: only changes without a time limit wait for it.
         patient_until = inf if isinstance(error, StoreFull) else time.monotonic()
         for pending in reversed(group):

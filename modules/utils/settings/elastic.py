@@ -72,9 +72,11 @@ def read_start(text: str) -> float | None:
     options = dict(parse_qsl(urlsplit(text).query, keep_blank_values=True))
     start = options.pop("start", None)
     if options:
-        raise ValueError("a name has an option other than start=; write only the address and ?start=")
+        raise ValueError(
+            "a dns+http:// address has an option other than start=; write only the address and ?start="
+        )
     if start is not None and not (_is_whole(start) and 1 <= int(start) <= 3600):
-        raise ValueError("start= of a name is not a whole number of seconds from 1 to 3600")
+        raise ValueError("start= of a dns+http:// address is not a whole number of seconds from 1 to 3600")
     return None if start is None else float(start)
 
 

@@ -39,12 +39,7 @@ def inspect_settings(path: Path, environ: Mapping[str, str]) -> tuple[Settings, 
 
 def _fault(line: str) -> Finding:
     what, _, fix = line.partition("; ")
-    name, colon, rest = what.partition(": ")
-    return Finding(
-        level="fault",
-        what=f"{name} {rest}" if colon else what,
-        fix=fix or "correct it in .env or in the environment",
-    )
+    return Finding(level="fault", what=what, fix=fix or "correct it in .env or in the environment")
 
 
 def _about_file(path: Path) -> Iterator[Finding]:

@@ -104,7 +104,7 @@ class ServerDiscovery:
             if url not in self._unknown:
                 self._unknown.add(url)
                 logger.warning(
-                    "%s cannot be looked up (%s); its %d known servers are kept", host, error, len(known)
+                    "%s cannot be looked up (%s); known servers that are kept: %d", host, error, len(known)
                 )
             return known
         self._unknown.discard(url)
@@ -112,7 +112,7 @@ class ServerDiscovery:
             f"{parts.scheme}://{_in_url(address)}:{port}{parts.path}" for address in _of_one_kind(found)
         )
         if meant != self._meant.get(url):
-            logger.info("%s resolves to %d servers", host, len(meant))
+            logger.info("%s: servers found: %d", host, len(meant))
         return meant
 
 

@@ -118,7 +118,7 @@ def gather(environ: Mapping[str, str], file_values: Mapping[str, str]) -> tuple[
             except ValueError as error:
                 faults.append(f"{name}: {values.printable(str(error))}")
         elif "fix" in setting.metadata:
-            faults.append(f"{name}: is missing; {setting.metadata['fix']}")
+            faults.append(f"{name}: missing; {setting.metadata['fix']}")
     return found, faults + _disagreements(found)
 
 
@@ -138,12 +138,12 @@ def read_file(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         misnamed = path.with_name(f"{path.name}.txt")  # by an editor, while Windows hides the ending
         if misnamed.exists():
-            raise BadSettings(f"{path.name}: is called {misnamed.name}; rename it to {path.name}") from None
+            raise BadSettings(f"{path.name} is called {misnamed.name}; rename it to {path.name}") from None
         return {}
     except OSError as error:
         if path.is_dir():  # Docker makes a folder if the file that it is told to mount is not there
-            raise BadSettings(f"{path.name}: is a folder; remove it and write the file") from None
-        raise BadSettings(f"{path.name}: cannot be read ({error.strerror}); fix its permissions") from None
+            raise BadSettings(f"{path.name} is a folder; remove it and write the file") from None
+        raise BadSettings(f"{path.name} cannot be read ({error.strerror}); fix its permissions") from None
     found: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(decoded(data, path.name))):
         if binding.error:

@@ -248,8 +248,8 @@ def test_at_the_start_faults_and_what_runs_one_by_one_are_told_once(
     assert names(folder) == ["alone", "first"]
     *faults, alone = [record.getMessage() for record in caplog.records]
     assert faults == [
-        "this file cannot be used: faulty.toml: steps: 9, but the graph says 8 (node 8)",
-        "this file cannot be used: lone.toml: there is no workflow beside it (lone.json)",
+        "this cannot be used: faulty.toml: steps: 9, but the graph says 8 (node 8)",
+        "this cannot be used: lone.toml: there is no workflow beside it (lone.json)",
     ]
     assert alone.startswith("alone makes pictures one by one: node 8 ")
     assert "dpm_adaptive chooses its steps" in alone
@@ -345,4 +345,6 @@ async def test_a_reload_tells_of_them_and_no_model_may_be_called_so(house: House
     assert await folder.reload() == (ModelChange(turn="reread", what="loras.toml"),)
     shutil.copy(FLUJOS / "z-image.json", house.path / "styles.json")
     (fault,) = await folder.reload()
-    assert fault.what == "styles.json: rename it: styles.toml is not the card of a model"
+    assert fault.what == (
+        "styles.json: rename it: its card would be styles.toml, and that file has another purpose"
+    )

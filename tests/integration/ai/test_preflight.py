@@ -153,7 +153,7 @@ async def test_a_missing_file_is_told_once_for_all_models_that_need_it() -> None
     assert "download it by running this in the folder that contains ComfyUI" in note
     bare = {name: replace(SHIPPED[name], downloads=()) for name in ("flux", "flux_edit")}
     (note,) = (await report_of(profile, templates=bare)).notes
-    assert "put the file there, or write its name in flujos/flux.json and flujos/flux_edit.json" in note
+    assert "put the file there, or name another one in flujos/flux.json and flujos/flux_edit.json" in note
 
 
 async def test_a_near_miss_is_suggested() -> None:

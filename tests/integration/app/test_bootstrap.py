@@ -203,7 +203,7 @@ def test_the_environment_is_made_once_and_installed_into_when_requirements_chang
         "Installed; the first start takes a little longer",
         "Installing requirements-dev.txt into .venv (once; a minute or two)",
         "Making .venv",
-        "Waiting for another process that makes .venv",
+        "Waiting for another process that is making .venv",
     ]
     assert prepared("# nothing\n") == ""
     again = prepared("# something\n")
@@ -231,7 +231,7 @@ def test_a_python_without_venv_is_told_which_package_to_install(
 def test_where_nothing_may_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / ".venv").touch()
     with pytest.raises(
-        bootstrap.BootstrapError, match=r"\.venv could not be made \(File exists\); clone into a"
+        bootstrap.BootstrapError, match=r"\.venv could not be made \(File exists\); put FuLLet into a"
     ):
         bootstrap.prepare(tmp_path, "requirements.txt")
 

@@ -173,8 +173,8 @@ async def test_each_wrong_variable_is_told_and_the_rest_is_looked_at_all_the_sam
             COMFY_URLS="", MAX_JOBS_PER_USER="many", BANNED_WORDS_FILE=str(tmp_path / "none")
         )
         told = faults(sections)
-        assert "COMFY_URLS is missing: write your ComfyUI's address" in told
-        assert 'MAX_JOBS_PER_USER "many" is not a whole number from 1 to 1000' in told
+        assert "COMFY_URLS: missing: write your ComfyUI's address" in told
+        assert 'MAX_JOBS_PER_USER: "many" is not a whole number from 1 to 1000' in told
         assert "none cannot be read (No such file or directory): correct the path" in told
         assert "the bot has the permission Manage Channels" in as_text(sections, everything=True)
 
@@ -195,7 +195,7 @@ def test_a_list_of_banned_words_that_cannot_be_read_is_a_fault(
     environ = {"DISCORD_TOKEN": TOKEN, "COMFY_URLS": "http://gpu:1", "BANNED_WORDS_FILE": str(path)}
     _, found = inspect_settings(tmp_path / ".env", environ)
     told = faults([Section(title="Settings", findings=found)])
-    assert f"BANNED_WORDS_FILE {path} {words}" in told
+    assert f"BANNED_WORDS_FILE: {path} {words}" in told
 
 
 def test_slips_of_the_pen_are_told(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_a_database_address_that_cannot_be_read_is_not_taken_for_none(
     env_file.write_text("DATABASE_URL=mysql://u@db/x\n")
     assert check.report(env_file, ROOT / "flujos", as_json=False) == 1
     told = capfdbinary.readouterr().out.decode()
-    assert "DATABASE_URL mysql:// is not a database that this bot can use" in told
+    assert "DATABASE_URL: mysql:// is not a database that this bot can use" in told
     assert "• Database: skipped\n  → fix DATABASE_URL first" in told
     assert "SQLite file" not in told
 
@@ -269,7 +269,7 @@ def test_a_folder_or_a_file_with_an_ending_in_its_place_is_told(tmp_path: Path) 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DISCORD_TOKEN='unfinished\n")
     _, found = inspect_settings(tmp_path / ".env", {})
-    assert ".env line 1 cannot be read: write NAME=value" in faults([Section(title="", findings=found)])
+    assert ".env: line 1 cannot be read: write NAME=value" in faults([Section(title="", findings=found)])
 
 
 # ── Discord ─────────────────────────────────────────────────────────────────────────────────────
@@ -472,7 +472,7 @@ async def test_a_name_that_stands_for_no_server_is_told(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         told = faults(await here.check(COMFY_URLS="dns+http://no-such-host.invalid:8188"))
         assert told == (
-            "no server was found under dns+http://no-such-host.invalid:8188: "
+            "no server was found at dns+http://no-such-host.invalid:8188: "
             "correct the name in COMFY_URLS, or start a server"
         )
 
@@ -481,9 +481,8 @@ async def test_a_name_that_scales_from_zero_may_stand_for_no_server(tmp_path: Pa
     async with place(tmp_path) as here:
         sections = await here.check(COMFY_URLS="dns+http://no-such-host.invalid:8188?start=90")
         assert faults(sections) == ""
-        assert (
-            "• ComfyUI: no server was found under dns+http://no-such-host.invalid:8188?start=90"
-            in as_text(sections)
+        assert "• ComfyUI: no server was found at dns+http://no-such-host.invalid:8188?start=90" in as_text(
+            sections
         )
 
 
@@ -586,17 +585,18 @@ async def test_loras_and_styles_that_cannot_be_had_are_told_with_what_to_do(tmp_
         given, _ = inspect_settings(here.write(), {})
         sections = await check.inspect(given, models)
         assert {str(finding) for finding in of_level(sections, "fault")} == {
-            "loras.toml: grain: there is no model z-imag; did you mean z-image?: correct models of [grain]",
-            "loras.toml: ink: it cannot be used with upscale: an upscale takes no LoRA: correct models of "
-            "[ink]",
+            "loras.toml: grain: there is no model z-imag; did you mean z-image?: "
+            "correct the line models = … under [grain]",
+            "loras.toml: ink: it cannot be used with upscale: an upscale takes no LoRA: "
+            "correct the line models = … under [ink]",
         }
         assert (
             "loras.toml: ink: no server that runs flux has ink_v1.safetensors: put the file into "
-            "ComfyUI/models/loras there, or write its name in loras.toml; did you mean ink_v2.safetensors?"
+            "ComfyUI/models/loras there, or name another one in loras.toml; did you mean ink_v2.safetensors?"
         ) in hints(sections)
         everything = as_text(sections, everything=True)
         assert "the LoRA grain is OK" in everything
-        assert "10 styles are OK" in everything
+        assert "styles that are OK: 10" in everything
         for name in ("loras", "styles"):
             (models / f"{name}.toml").write_text("[x]\ny = 1\n", encoding="utf-8")
         told = faults(await check.inspect(given, models))

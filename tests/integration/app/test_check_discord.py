@@ -248,5 +248,5 @@ async def test_without_a_token_nothing_is_tried(
 ) -> None:
     code = await check.try_discord(tmp_path / ".env", guild_id=None, as_json=False)
     told = capfdbinary.readouterr().out.decode()
-    assert "✗ Settings: DISCORD_TOKEN is missing" in told
+    assert "✗ Settings: DISCORD_TOKEN: missing" in told
     assert code == 1

@@ -368,6 +368,7 @@ async def test_one_start_with_a_wrong_date_removes_nothing(
             assert (await database.history.job(job.id) is not None) is left
             wall.at += 3 * DAY  # it jumps while the bot runs
             assert not await database.janitor._trusts_the_clock()
+            assert "The clock has jumped ahead by 3.0 days; in case" in caplog.text
 
 
 async def test_an_undelivered_picture_is_removed_with_the_history_alone_and_not_in_silence(

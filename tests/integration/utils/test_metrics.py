@@ -66,7 +66,7 @@ def metrics(clock: SteppedClock) -> JobMetrics:
             waiting=3, taken=0, running=1, arriving=0, users=2, paused=False, closed_because=None
         ),
         engines=lambda: [engine()],
-        place=lambda job_id: QueuePosition(running=False, ahead=0, waiting=1, expected_at=1004.0),
+        place=lambda job_id: QueuePosition(state="waiting", ahead=0, waiting=1, expected_at=1004.0),
         requests=lambda: {"200": 7, "429": 0},
     )
 

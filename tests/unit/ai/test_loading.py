@@ -93,11 +93,11 @@ def test_a_tiny_memory_still_takes_one() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (('label = "FLUX.2 Klein"', "label = 3"), "flux.toml: label: 3 is not of the right kind (str)"),
+        (('label = "FLUX.2 Klein"', "label = 3"), "label: 3 is given where a text in quotes is needed"),
         (('kind = "imagine"', 'kind = "paint"'), "kind: 'paint' is not one of imagine, edit, upscale"),
         (("steps = 4", "steps = 5"), "flux.toml: steps: 5, but the graph says 4 (node 9)"),
         (("steps = 4", "steps = 0"), "flux.toml: steps: 0 is not from 1 to 10000"),
-        (("steps = 4", "steps = true"), "flux.toml: steps: True is not of the right kind (int)"),
+        (("steps = 4", "steps = true"), "flux.toml: steps: True is given where a whole number is needed"),
         (("steps = 4", "steps = 4\nstesp = 4"), "flux.toml: stesp: no such field"),
         (("[roles]", "[roles]\nprmpt = 1"), "flux.toml: roles.prmpt: no such field"),
         (('"4.text"', '"44.text"'), "flux.toml: roles.prompt: 44.text: there is no node 44 in the graph"),
@@ -225,7 +225,7 @@ def test_two_files_with_one_name_are_told(tmp_path: Path) -> None:
         shutil.copy(FLUJOS / "flux.json", tmp_path / f"{stem}.json")
     models, faults = read_models(tmp_path)
     assert [model.template.workflow_file for model in models.values()] == ["my-flux.json"]
-    assert faults == ["My Flux.json: its model would be called my-flux, as that of my-flux.json is"]
+    assert faults == ["My Flux.json: its model would be called my-flux, like that of my-flux.json"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of them")

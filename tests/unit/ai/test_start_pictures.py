@@ -173,7 +173,7 @@ LARGER = Node(
         (changed("flux", ("Flux2Scheduler", {"steps": Link("7", 0)})), "its steps is computed", None),
         (
             changed("flux", ("SamplerCustomAdvanced", {"sigmas": Link("levels", 0)}), levels=LEVELS),
-            "node levels (ManualSigmas): its noise levels do not follow a strength",
+            "node levels (ManualSigmas): the bot does not know how to change its noise levels for a strength",
             None,
         ),
         (ODD, None, "its sizes are not all multiples of 16"),

@@ -291,10 +291,10 @@ def test_a_token_never_goes_elsewhere(host: str) -> None:
 
 
 def test_a_place_is_told_when_it_changes_and_a_countdown_when_it_was_wrong() -> None:
-    old = QueuePosition(running=False, ahead=3, waiting=9, expected_at=1100.0)
-    near = QueuePosition(running=False, ahead=3, waiting=8, expected_at=1110.0)
-    far = QueuePosition(running=False, ahead=3, waiting=8, expected_at=1200.0)
-    ahead = QueuePosition(running=False, ahead=1, waiting=9, expected_at=1100.0)
+    old = QueuePosition(state="waiting", ahead=3, waiting=9, expected_at=1100.0)
+    near = QueuePosition(state="waiting", ahead=3, waiting=8, expected_at=1110.0)
+    far = QueuePosition(state="waiting", ahead=3, waiting=8, expected_at=1200.0)
+    ahead = QueuePosition(state="waiting", ahead=1, waiting=9, expected_at=1100.0)
     assert not worth_telling(old, near, now=1000)
     assert worth_telling(old, far, now=1000)
     assert worth_telling(old, ahead, now=1000)

@@ -30,7 +30,7 @@ from modules.queue_manager.errors import (
     OutOfMemory,
     StoreUnavailable,
 )
-from modules.queue_manager.jobs import Job, JobId, Picture, PictureSet, Size
+from modules.queue_manager.jobs import Job, JobId, JobState, Picture, PictureSet, Size
 from modules.queue_manager.ports import (
     Cancelled,
     Delivered,
@@ -313,7 +313,7 @@ def test_a_picture_that_is_long_on_its_way_is_said_to_be() -> None:
 
 def test_a_place_that_only_counts_down_is_told_when_half_of_it_is_gone() -> None:
     def at(ahead: int, expected_at: float | None) -> QueuePosition:
-        return QueuePosition(running=False, ahead=ahead, waiting=ahead + 1, expected_at=expected_at)
+        return QueuePosition(state="waiting", ahead=ahead, waiting=ahead + 1, expected_at=expected_at)
 
     def told(old: QueuePosition, new: QueuePosition) -> bool:
         return worth_telling(old, new, now=0.0)
@@ -442,18 +442,18 @@ def test_previews_are_shown_to_those_who_want_them_as_they_choose_now() -> None:
     ("error", "together", "served", "words"),
     [
         (EngineStalled("x"), 2, True, "the GPU server failed. A working server will make the picture"),
-        (EngineStalled("x"), 2, False, "no other one can make it right now. It waits until one can"),
+        (EngineStalled("x"), 2, False, "no other one can make it right now. The picture waits until one can"),
         (
             ServerLacks("x"),
             0,
             True,
             "is missing something this model needs. A server that has it will make the picture",
         ),
-        (ServerLacks("x"), 0, False, "and no other one has it right now. It waits until one does"),
+        (ServerLacks("x"), 0, False, "and no other one has it right now. The picture waits until one does"),
         (OutOfMemory("x"), 4, True, "ran out of memory. Trying again with fewer pictures at once"),
         (OutOfMemory("x"), 1, True, "ran out of memory. Trying again"),
         (ExecutionFailed("x"), 4, True, "Trying again in a smaller group or alone, to find the cause"),
-        (FusionRefused("x"), 4, True, "cannot be made together. Each one will now be made separately"),
+        (FusionRefused("x"), 4, True, "cannot be made together with others. It will now be made separately"),
         (GenerationError("x"), 1, True, "something failed. Trying again"),
     ],
 )
@@ -507,13 +507,13 @@ def test_a_job_whose_model_is_gone_is_told_until_when_it_waits() -> None:
     run_virtual(scene(Stand()))
 
 
-@pytest.mark.parametrize("running", [True, False])
-def test_no_countdown_runs_into_the_past(running: bool) -> None:
+@pytest.mark.parametrize("state", ["running", "waiting"])
+def test_no_countdown_runs_into_the_past(state: JobState) -> None:
     async def scene(stand: Stand) -> None:
         expected_at = stand.turns.clock.unix() + 20
-        stand.place = QueuePosition(running=running, ahead=0, waiting=1, expected_at=expected_at)
+        stand.place = QueuePosition(state=state, ahead=0, waiting=1, expected_at=expected_at)
         await stand.queued()
-        if running:
+        if state == "running":
             await stand.messages.on_event(Started(job=stand.job, engine="gpu-1", batch_size=1))
         await stand.turns.give()
         stand.messages.look_at_places()

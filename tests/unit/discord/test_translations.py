@@ -155,8 +155,8 @@ def test_plural_forms_follow_the_number() -> None:
 
 def test_what_a_gpu_has_is_not_said_to_wait_and_what_waits_not_to_be_next() -> None:
     messages = Translations.load()
-    taken = QueuePosition(running=True, ahead=0, waiting=0, expected_at=None)
-    first = QueuePosition(running=False, ahead=0, waiting=1, expected_at=None)
+    taken = QueuePosition(state="taken", ahead=0, waiting=0, expected_at=None)
+    first = QueuePosition(state="waiting", ahead=0, waiting=1, expected_at=None)
     said = [
         messages.text("en", "status-queued", number="7", ahead=standing(place), waiting=place.waiting)
         for place in (taken, first)
@@ -197,6 +197,11 @@ def test_an_error_is_told_with_its_fields() -> None:
     assert said == "Puedes tener 2 imágenes en la cola a la vez; ya tienes 2."
 
 
+def test_a_shape_that_a_model_cannot_make_is_named_in_the_language_of_the_reader() -> None:
+    said = Translations.load().error("es-ES", errors.BadSize(size="wide", allowed="64×64"))
+    assert said == "Este modelo no puede crear este formato o tamaño: Panorámico. Elige uno de estos: 64×64."
+
+
 def test_a_long_field_is_cut_before_it_is_shown() -> None:
     said = Translations.load().error("en-US", errors.UnknownModel(model="x" * 5000))
     assert said.startswith("There is no model called xxx")
@@ -224,6 +229,12 @@ def test_members_are_told_of_a_failure_without_the_servers_own_words(
             {"number": "4"},
             "**#4** is being made, expected {}.",
             "**#4** se está creando; estará lista {}.",
+        ),
+        (
+            "queue-mine-taken",
+            {"number": "4"},
+            "**#4** starts soon: a GPU has already taken it; expected {}.",
+            "**#4** empezará pronto: ya la tomó una GPU; estará lista {}.",
         ),
         (
             "queue-mine-waiting",

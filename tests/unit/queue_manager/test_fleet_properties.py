@@ -257,7 +257,7 @@ def test_people_with_ever_full_queues_get_equal_shares(seed: int) -> None:
         async def always_one_waiting(user: int) -> None:
             while True:
                 waits = [place for j in play.manager.active_jobs(user) if (place := play.manager.place(j.id))]
-                if all(place.running for place in waits):
+                if not any(place.waits for place in waits):
                     await play.ask(user, "flux")
                 await asyncio.sleep(0.25)  # a run takes a second and more
 

@@ -734,7 +734,7 @@ def test_places_are_true_and_the_time_is_close() -> None:
         assert [p.ahead for p in places if p] == [0] * 4 + list(range(8))
         last = places[-1]
         assert last
-        assert not last.running
+        assert last.state == "waiting"
         assert last.expected_at
         began = house.clock.unix()
         await house.ended(*jobs)

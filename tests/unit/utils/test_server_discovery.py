@@ -94,8 +94,8 @@ async def test_that_a_name_cannot_be_looked_up_is_logged_once(caplog: pytest.Log
     await follow([["10.0.0.1"], OSError("no answer"), OSError("no answer"), ["10.0.0.1"], OSError("again")])
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert told == [
-        "comfy cannot be looked up (no answer); its 1 known servers are kept",
-        "comfy cannot be looked up (again); its 1 known servers are kept",
+        "comfy cannot be looked up (no answer); known servers that are kept: 1",
+        "comfy cannot be looked up (again); known servers that are kept: 1",
     ]
 
 

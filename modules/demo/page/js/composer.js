@@ -64,7 +64,7 @@ export class Composer {
     document.addEventListener('keydown', (event) => this.#globalKey(event));
     document.addEventListener('paste', (event) => this.#paste(event));
     dropzone(document.getElementById('main'), {
-      where: () => this.#fileTarget(),
+      words: () => this.#onVeil(),
       take: (files) => this.#addFiles(files),
     });
   }
@@ -300,13 +300,15 @@ export class Composer {
     if (!this.form) {
       this.tray.add(files);
       this.text.focus();
-    } else if (!this.form.takeFile(files[0])) toast(t('composer.nochoices'), { bad: true });
+    } else if (!this.form.takeFile(files[0])) toast(t('composer.nofile'), { bad: true });
     else files.slice(1).forEach((file) => this.form.takeFile(file));
   }
 
-  #fileTarget() {
+  #onVeil() {
     const option = this.form?.fileTarget();
-    return option ? `/${this.form.leaf.label} ${option.name}` : t('composer.dropmessage');
+    if (this.form && !option) return t('composer.nofile');
+    const where = option ? `/${this.form.leaf.label} ${localized(option)}` : t('composer.dropmessage');
+    return t('composer.drop', { where });
   }
 
   #paste(event) {

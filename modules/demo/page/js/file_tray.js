@@ -74,8 +74,8 @@ export class FileTray {
   }
 }
 
-/** Files dragged over the window: an overlay over `main` shows `where()`, `take(files)` gets what is dropped. */
-export function dropzone(main, { where, take }) {
+/** Files dragged over the window: an overlay over `main` shows `words()`, `take(files)` gets what is dropped. */
+export function dropzone(main, { words, take }) {
   const veil = h('div.veil', { hidden: true, 'data-testid': 'drop-veil' });
   main.append(veil);
   const carriesFiles = (event) =>
@@ -83,7 +83,7 @@ export function dropzone(main, { where, take }) {
   document.addEventListener('dragover', (event) => {
     if (!carriesFiles(event)) return;
     event.preventDefault();
-    veil.textContent = t('composer.drop', { where: where() });
+    veil.textContent = words();
     veil.hidden = false;
   });
   document.addEventListener('dragleave', (event) => {

@@ -70,6 +70,7 @@ export default {
   'composer.keys': '↑↓ choose · Tab or Enter accept · Esc close',
   'composer.searching': 'Searching…',
   'composer.nochoices': 'Nothing found',
+  'composer.nofile': 'This command takes no file',
   'composer.toolong': '{n} of 2000 characters',
   'option.true': 'True',
   'option.false': 'False',

@@ -30,7 +30,7 @@ export default {
   'help.moretouch':
     'Toca ··· junto a un mensaje para ver más. Cambia de usuario en la lista de arriba a la izquierda para ver lo que ven los demás.',
   'help.note':
-    'Esta página hace de Discord: las personas, los canales y los mensajes son simulados y no salen de este equipo. El bot que está detrás es el real.',
+    'Esta página hace de Discord: las personas, los canales y los mensajes se simulan en este equipo. El bot que está detrás es el real.',
   'help.gpus':
     'Las GPU ({n}) también son simuladas: no se ejecuta ningún modelo de IA; un programa dibuja una escena a partir de las palabras de tu prompt.',
   'help.real': 'Las imágenes vienen de un ComfyUI real.',
@@ -53,7 +53,7 @@ export default {
   'composer.required': 'Completa: {names}',
   'composer.optional': 'Opcional',
   'composer.drop': 'Suelta la imagen para agregarla a {where}',
-  'composer.dropmessage': 'el mensaje',
+  'composer.dropmessage': 'este mensaje',
   'composer.choose': 'Elegir un archivo',
   'composer.remove': 'Quitar {name}',
   'composer.uploading': 'Subiendo…',
@@ -70,6 +70,7 @@ export default {
   'composer.keys': '↑↓ elegir · Tab o Enter aceptar · Esc cerrar',
   'composer.searching': 'Buscando…',
   'composer.nochoices': 'Sin resultados',
+  'composer.nofile': 'Este comando no admite archivos',
   'composer.toolong': '{n} de 2000 caracteres',
   'option.true': 'Verdadero',
   'option.false': 'Falso',

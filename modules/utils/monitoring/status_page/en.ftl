@@ -1,5 +1,5 @@
 # The words of the status page, in English. A new language is one more file beside this one.
-# The page fills in the blanks, so they cannot choose plural forms.
+# The page fills in the blanks in the browser, so a text here cannot have plural forms.
 
 language-name = English
 title = FuLLet – status
@@ -7,7 +7,7 @@ language = Language
 time-shown = Period shown
 figures = Figures
 
-## How it is
+## The state
 
 connecting = Connecting…
 no-answer = The bot does not answer

@@ -6,7 +6,7 @@ language = Idioma
 time-shown = Periodo mostrado
 figures = Cifras
 
-## How it is
+## El estado
 
 connecting = Conectando…
 no-answer = El bot no responde
@@ -23,7 +23,7 @@ unready-the-queue-is-closed-shutting-down = Deteniéndose
 unready-the-queue-is-closed-set-up = Sin configurar: escribe ALLOWED_GUILD_ID en .env
 unready-the-queue-is-closed-wrong-guild = ALLOWED_GUILD_ID no es uno de los servidores del bot
 
-## The tiles, each with what it means
+## Las cifras, cada una con lo que significa
 
 pictures = Imágenes
     .meaning = creadas desde que se inició el bot
@@ -44,7 +44,7 @@ requests = Peticiones
 uptime = En marcha
     .meaning = desde el último inicio
 
-## The GPUs
+## Las GPU
 
 gpus = GPU
 state-starting = iniciando
@@ -62,7 +62,7 @@ batch-failed = fallida
 legend = el número de cada barra es cuántas imágenes crea esa tanda
 no-gpus = No hay servidores en COMFY_URLS
 
-## The charts
+## Las gráficas
 
 depth = Cola
 depth-waiting = esperando

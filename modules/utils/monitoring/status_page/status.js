@@ -1,5 +1,5 @@
 "use strict";
-// Draws /status.json again every two seconds. Everything from outside goes into text nodes and numbers alone.
+// Redraws the page from /status.json every two seconds. Data is inserted only as text or numbers, never as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 const PALETTE = ["#2f72d2", "#338162", "#ad5783", "#7a61d0", "#986b2b", "#337d8b", "#a5574b", "#627c34"];
@@ -64,7 +64,7 @@ function drawFigures(told, from) {
   );
 }
 
-// A reason may have details in brackets, which are nobody's words but the system's.
+// A reason may end with details in brackets; they come from the system and are not translated.
 function reasonWhy(unready) {
   const [reason, ...details] = unready.split(/(?= \()/);
   const key = `unready-${reason.toLowerCase().replace(/[^a-z]+/g, "-")}`;
@@ -197,7 +197,7 @@ function draw() {
   if (last === null) return;
   drawState(last);
   document.body.dataset.ready = "";
-  if (!last.queue) return; // a process that starts has nothing to draw yet
+  if (!last.queue) return; // a process that is still starting has nothing to draw yet
   const from = last.now - minutes * 60;
   drawFigures(last, from);
   drawLanes(last, from);
