@@ -16,7 +16,7 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.run import Plan, Trouble, run
 from tests.postgres import Postgres
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs fork and SIGKILL")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(os.name == "nt", reason="needs fork and SIGKILL")]
 
 
 async def chaos(plan: Plan, books: Books, folder: Path) -> Ledger:

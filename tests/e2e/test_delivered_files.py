@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
+
 from modules.ai import engines
 from modules.ai.fusion.output_locations import FusedGraph
 from modules.ai.workflows.graph import read_graph, write_graph
@@ -129,6 +131,7 @@ SPOILED: dict[str, dict[str, tuple[Change, set[int]]]] = {
 }
 
 
+@pytest.mark.long
 async def test_whatever_is_spoiled_in_a_run_shows_in_the_files_that_people_are_given(tmp_path: Path) -> None:
     dice = random.Random(3)
     async with crowded_room(tmp_path, 3) as room:

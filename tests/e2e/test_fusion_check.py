@@ -130,6 +130,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 async def test_a_server_that_mixes_pictures_makes_them_one_by_one_until_it_is_checked_again(
     place: Place,
 ) -> None:

@@ -14,6 +14,7 @@ from tests.e2e.known_or_alone import assert_known_or_alone, graphs
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_models_with_caches_odd_guidance_and_odd_samplers_give_everybody_their_own(
     tmp_path: Path,

@@ -31,7 +31,10 @@ from tests.bot_process import ROOT
 from tests.discord_stand import Stand, bot_on, discord_server, has_picture
 from tests.free_port import free_port
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux answers on all of 127.0.0.0/8")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux answers on all of 127.0.0.0/8"),
+]
 
 NAME = "comfyui.test"
 DRAIN = ROOT / "deploy" / "comfyui" / "drain.py"

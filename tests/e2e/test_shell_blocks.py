@@ -97,6 +97,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 async def test_the_lines_run_one_after_another(clone: Path, postgres: Postgres, postgres_url: str) -> None:
     world = default_world(2, bot=BotSpec(token=TOKEN))
     async with (

@@ -131,7 +131,9 @@ async def both_are_there(bot: BotProcess, stage: Stage) -> None:
 # ── a server that fails everything ──────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("sickness", SICKNESSES)
+@pytest.mark.parametrize(
+    "sickness", [pytest.param(kind, marks=[pytest.mark.long] * (kind != "cuda")) for kind in SICKNESSES]
+)
 async def test_a_sick_server_beside_a_healthy_one_costs_nobody_a_picture(stage: Stage, sickness: str) -> None:
     sick = stage.gpus[0]
     await sick.set_faults(**SICKNESSES[sickness])
@@ -298,6 +300,7 @@ async def test_a_small_paging_file_is_the_servers_trouble(stage: Stage) -> None:
     assert max(span.rows for span in stage.gpus[1].sampler_log) > 1
 
 
+@pytest.mark.long
 async def test_a_model_without_a_word_of_memory_grows_into_batches_and_keeps_its_size(
     stage: Stage, tmp_path: Path
 ) -> None:

@@ -147,6 +147,7 @@ async def test_one_that_was_frozen_says_nothing_when_it_wakes(tmp_path: Path, po
         assert "Dispatched" not in afterwards
 
 
+@pytest.mark.long
 async def test_one_that_is_severed_leaves_before_the_other_comes(tmp_path: Path, postgres: Postgres) -> None:
     books = PostgresBooks(postgres)
     async with (

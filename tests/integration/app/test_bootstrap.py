@@ -139,6 +139,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, said.getvalue()
 
 
+@pytest.mark.long
 def test_without_a_network_each_command_says_so_in_one_line(made: tuple[Path, str]) -> None:
     folder, _ = made
     checkout(folder, "no-such-package==1\n")

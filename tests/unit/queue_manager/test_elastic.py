@@ -362,6 +362,7 @@ def test_expected_times_know_both_kinds() -> None:
     each=st.sampled_from([0.5, 2.0]),
     refusals=st.integers(0, 3),
 )
+@pytest.mark.long
 def test_everybody_is_served_once(  # noqa: PLR0917 - drawn by name
     jobs: int, slots: int, after: float, own: bool, each: float, refusals: int
 ) -> None:

@@ -97,6 +97,7 @@ class NoisyEngine(FakeEngine):
         return run
 
 
+@pytest.mark.long
 def test_no_healthy_run_is_given_up_however_noisy_its_server() -> None:
     """500 runs on three servers: steps of 0.2, 0.5 and 3 s."""
 
