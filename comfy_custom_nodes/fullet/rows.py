@@ -109,7 +109,7 @@ def _is_conditioning(row: Any) -> bool:
 def _conditioning(rows: Sequence[list[Any]]) -> list[list[Any]]:
     """Part by part: a conditioning may have several, for areas or ranges of steps."""
     if len({len(row) for row in rows}) > 1:
-        raise ValueError("The people of a batch have conditionings of unequally many parts.")
+        raise ValueError("The people of a batch have conditionings with different numbers of parts.")
     return [_merged(parts) for parts in zip(*rows, strict=True)]
 
 

@@ -37,7 +37,7 @@ def test_a_conditioning_of_several_parts_is_joined_part_by_part() -> None:
     joined = join(*rows)
     assert [part[0][:, 0, 0].tolist() for part in joined] == [[1, 2], [10, 11]]
     assert joined[1][1]["area"] == (8, 8, 0, 0)
-    with pytest.raises(ValueError, match="unequally many parts"):
+    with pytest.raises(ValueError, match="different numbers of parts"):
         join(rows[0], rows[1][:1])
 
 
