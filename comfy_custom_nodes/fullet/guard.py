@@ -37,8 +37,8 @@ def check_model(
 
 
 def check_run(guider: Any, rows: int, dimensions: int, vouched: Sequence[str], *, sub_batches: bool) -> None:
-    """Refuses a guider that is not known to keep its `rows` latents apart, each of so many `dimensions` (2
-    for an image's)."""
+    """Refuses a guider that is not known to keep its `rows` latents apart; `dimensions`: how many each has
+    (2 for an image's)."""
     if rows == 1:
         return
     check_model(guider.model_patcher, guider.model_options, vouched, sub_batches=sub_batches)
