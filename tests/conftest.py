@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
@@ -41,6 +42,17 @@ def _logging_as_it_was() -> Iterator[None]:
         logger = logging.getLogger(name)
         if logger.level != own:  # setting a level takes longer the more loggers there are
             logger.setLevel(own)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the files whose tests mostly wait for a whole bot among those whose tests calculate."""
+    kinds: dict[bool, dict[Path, list[pytest.Item]]] = {True: {}, False: {}}
+    for item in items:
+        kinds["e2e" in item.path.parts].setdefault(item.path, []).append(item)
+    places = {
+        path: (place / len(files), path) for files in kinds.values() for place, path in enumerate(files)
+    }
+    items.sort(key=lambda item: places[item.path])
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -151,7 +151,7 @@ def _read_sqlite(rest: str, root: Path) -> SqliteAddress:
     location, _, query = rest.partition("?")
     if not location.startswith("/"):
         raise _bad("a SQLite file is written sqlite:///relative/path.db or sqlite:////absolute/path.db")
-    name = unquote(location[1:])
+    name = _decode(location[1:])
     if name in ("", ":memory:") or name.startswith("file:"):
         raise _bad(
             "SQLite in memory would forget everything; name a file, as in sqlite:///database/bot_data.db"
@@ -225,7 +225,7 @@ def _decode(text: str) -> str:
     except UnicodeDecodeError:
         raise _bad("a percent-encoded part is not UTF-8") from None
     if "\0" in decoded:
-        raise _bad("a percent-encoded part holds a NUL (%00)")
+        raise _bad("a percent-encoded part contains a zero byte (%00)")
     return decoded
 
 

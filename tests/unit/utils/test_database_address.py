@@ -198,7 +198,7 @@ def test_nothing_prepared_outlives_a_pooled_transaction() -> None:
         ("postgres://u:p@h1,h2/d?port=1,2,3", "port"),
         ("postgres://u:p@[::1/d", "[::1]:5432"),
         ("postgres://u:%ff@h/d", "UTF-8"),
-        ("postgres://u:%00@h/d", "NUL"),
+        ("postgres://u:%00@h/d", "zero byte"),
         ("postgres://u:p@ho st/d", "host"),
     ],
 )
@@ -236,6 +236,7 @@ def test_the_password_is_in_no_message_and_no_repr(password: str, tail: str) -> 
 
 @given(st.text(max_size=80))
 @example("~nobody/bot.db")
+@example("~\0")
 def test_any_text_is_read_or_refused(text: str) -> None:
     for url in (text, f"postgres://{text}", f"postgres://u:p@h/d?{text}", f"sqlite:///{text}"):
         try:
