@@ -40,7 +40,7 @@ def merge(encoded: Sequence[tuple[Any, Mapping[str, Any]]]) -> tuple[Any, dict[s
     text = None
     if any(each is not None for each in texts):
         if not all(isinstance(each, torch.Tensor) for each in texts):
-            raise Refused(_NODE, "row0", "it is no text tensor for each person.")
+            raise Refused(_NODE, "row0", "it is not a text tensor for each person.")
         text = _counted(TEXT, texts, lengths)
     extras = {name: _merge_extra(name, [each[1][name] for each in encoded], lengths) for name in names}
     sizes = _unequal_sizes([each[1].get(REFERENCES, ()) for each in encoded])
@@ -220,7 +220,7 @@ def _but_hints(control: Any) -> tuple[type, dict[str, Any]]:
 
 def _hint(hint: Any) -> torch.Tensor:
     if not isinstance(hint, torch.Tensor) or hint.shape[0] != 1:
-        raise Refused(_NODE, "row0", "a control net has not one picture for each person.")
+        raise Refused(_NODE, "row0", "a control net does not have exactly one picture for each person.")
     return hint
 
 
@@ -234,7 +234,7 @@ def _counted(name: str, values: list[torch.Tensor], lengths: Lengths) -> torch.T
 def _merge_references(values: list[list[torch.Tensor]]) -> list[torch.Tensor]:
     """Row i of each is prompt i's reference, filled with zeros below and on the right."""
     if len({tuple(each.shape[1:-2] for each in references) for references in values}) > 1:
-        raise ValueError("The people of a batch have unequally many pictures to refer to.")
+        raise ValueError("The people of a batch have different numbers of reference pictures.")
     if len(values) > 1 and any(each.shape[0] != 1 for references in values for each in references):
         raise Refused(_NODE, "row0", "a person refers to several pictures at once.")
     batches = []
