@@ -40,7 +40,7 @@ def merge(encoded: Sequence[tuple[Any, Mapping[str, Any]]]) -> tuple[Any, dict[s
     text = None
     if any(each is not None for each in texts):
         if not all(isinstance(each, torch.Tensor) for each in texts):
-            raise Refused(_NODE, "row0", "it does not have a text tensor for each person.")
+            raise Refused(_NODE, "row0", "it is not a text tensor for each person.")
         text = _counted(TEXT, texts, lengths)
     extras = {name: _merge_extra(name, [each[1][name] for each in encoded], lengths) for name in names}
     sizes = _unequal_sizes([each[1].get(REFERENCES, ()) for each in encoded])
@@ -220,7 +220,7 @@ def _but_hints(control: Any) -> tuple[type, dict[str, Any]]:
 
 def _hint(hint: Any) -> torch.Tensor:
     if not isinstance(hint, torch.Tensor) or hint.shape[0] != 1:
-        raise Refused(_NODE, "row0", "a control net does not have one picture for each person.")
+        raise Refused(_NODE, "row0", "a control net does not have exactly one picture for each person.")
     return hint
 
 

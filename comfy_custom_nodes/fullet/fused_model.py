@@ -159,7 +159,8 @@ def _lay_out(  # noqa: PLR0917 - ComfyUI calls it so
         for cond, _ in plans:
             _lift_guard(cond)
         run[split.RAW] = {kind: list(conditionings) for kind, conditionings in guider.conds.items()}
-        for kind, conditionings in guider.conds.items():  # what ComfyUI prepares: a lone prompt's
+        # ComfyUI prepares only the first row, as a lone prompt's; `split` prepares each sub-batch.
+        for kind, conditionings in guider.conds.items():
             conditionings[:] = [rows_of(kind, cond, (0,), noise.shape[0]) for cond in conditionings]
     else:
         for cond, chosen in plans:

@@ -37,8 +37,8 @@ def check_model(
 
 
 def check_run(guider: Any, rows: int, dimensions: int, vouched: Sequence[str], *, sub_batches: bool) -> None:
-    """Refuses a guider that is not known to keep its `rows` latents apart, each of so many `dimensions` (2
-    for an image's)."""
+    """Refuses a guider that is not known to keep its `rows` latents apart; `dimensions`: how many each has
+    (2 for an image's)."""
     if rows == 1:
         return
     check_model(guider.model_patcher, guider.model_options, vouched, sub_batches=sub_batches)
@@ -123,7 +123,8 @@ def _check_conditioning(kind: str, cond: Mapping[str, Any], rows: int, dimension
     mask = cond.get("mask")
     if mask is not None and mask.shape[0] > 1:
         if dimensions > 2 and mask.ndim == dimensions:
-            raise Refused(_NODE, kind, "ComfyUI would take its masks, one a picture, for frames of a video.")
+            why = "ComfyUI would take its masks, one per picture, for frames of a video."
+            raise Refused(_NODE, kind, why)
         if cond.get("set_area_to_bounds") and mask.ndim > dimensions:
             raise Refused(_NODE, kind, "its area would surround the masks of all pictures of the batch.")
     if "unclip_conditioning" in cond:

@@ -86,7 +86,7 @@ def home(part: object) -> tuple[str, str]:
 
 
 def module_name(module: str) -> str:
-    """ComfyUI names its extra nodes' modules by their path; here they are comfy_extras.nodes_… always."""
+    """ComfyUI names its extra nodes' modules by their path; here they are always comfy_extras.nodes_…."""
     extra = _EXTRA.search(module)
     return f"comfy_extras.{extra[1]}" if extra else module
 

@@ -51,18 +51,24 @@ def watched(callback: Callback | None, guider: Any, batch: int) -> Callback | No
         return callback
     failed = False
 
-    def with_previews(step: int, x0: torch.Tensor, x: torch.Tensor, steps: int) -> None:
+    def attempt(work: Callable[..., Any], *args: Any) -> None:
         nonlocal failed
-        if callback is not None:
-            callback(step, x0, x, steps)
-        if failed or (step + 1) % watch.every:
+        if failed:
             return
         try:
-            pixels = latent_to_rgb(x0, latent_format)
-            _encoder().submit(_send, watch, pixels, step + 1, steps)
+            work(*args)
         except Exception:  # noqa: BLE001 - a preview never fails a run
             failed = True
             _log.exception("no more previews for this run")
+
+    def show(x0: torch.Tensor, step: int, steps: int) -> None:
+        _encoder().submit(attempt, _send, watch, latent_to_rgb(x0, latent_format), step, steps)
+
+    def with_previews(step: int, x0: torch.Tensor, x: torch.Tensor, steps: int) -> None:
+        if callback is not None:
+            callback(step, x0, x, steps)
+        if (step + 1) % watch.every == 0:
+            attempt(show, x0, step + 1, steps)
 
     with_previews.fullet_previews = True  # type: ignore[attr-defined]
     return with_previews

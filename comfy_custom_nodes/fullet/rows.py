@@ -97,7 +97,7 @@ def _joined(rows: list[Any]) -> Any:
         return first
     if all(isinstance(row, (torch.Tensor, bool, int, float, str)) for row in rows):
         raise ValueError("The people of a batch have unequal sizes or settings, which cannot run together.")
-    raise Refused(_NODE, "row0", f"it cannot join a {type(first).__name__} of each person.")
+    raise Refused(_NODE, "row0", f"it cannot join values of type {type(first).__name__}.")
 
 
 def _is_conditioning(row: Any) -> bool:

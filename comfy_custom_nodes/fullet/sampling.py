@@ -49,7 +49,7 @@ class BatchNoise:
             raise Refused(
                 "RandomNoiseBatch",
                 "seeds",
-                "ComfyUI would take the latent's noise masks, one a picture, for frames of a video.",
+                "ComfyUI would take the latent's noise masks, one per picture, for frames of a video.",
             )
         return start_noise(samples.shape[1:], samples.dtype, self.entries)
 

@@ -1,4 +1,4 @@
-"""A client that leaves while it is answered."""
+"""A client that leaves while it is being answered."""
 
 from __future__ import annotations
 

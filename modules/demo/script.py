@@ -131,7 +131,7 @@ async def play(script: Script) -> int:
 
 
 async def wrong_requests(session: aiohttp.ClientSession, page: str) -> list[Outcome]:
-    """What the bot asked of the embedded Discord that Discord does not know; each is told and counts."""
+    """The violations that the embedded Discord noted (see `DiscordServer`): each makes `play` return 1."""
     async with session.get(f"{page}/control") as answer:
         said = await answer.json()
     return [Outcome(who="the bot", command="", problem=each) for each in said["violations"]]

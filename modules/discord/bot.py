@@ -52,7 +52,7 @@ class GuardedTree(app_commands.CommandTree["ImageBot"]):
 
 
 class ImageBot(commands.Bot):
-    """``guild_id`` None: set-up mode. ``traffic`` counts every request to Discord, and may forbid it.
+    """``guild_id`` None: set-up mode. ``traffic`` counts Discord's answers, and may forbid a request.
 
     As few intents as possible: ``moderation`` tells of bans; ``message_content``, the only privileged one,
     lets ``!sync`` work without a mention.

@@ -34,7 +34,7 @@ Search = Literal["result", "status"]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleMessage:
     """A message of the kind ``name``, and the ``edits`` that follow each other; of files that an edit keeps,
-    only the names are known. ``search``: as what it is searched for after a crash, if it is."""
+    only the names are known. ``search``: which search finds it after a crash; None: none looks for it."""
 
     name: str
     job: Job

@@ -1,4 +1,4 @@
-"""What the standard library has since Python 3.11, for Python 3.10."""
+"""What the standard library has had since Python 3.11, for Python 3.10."""
 
 from __future__ import annotations
 

@@ -55,8 +55,8 @@ class BadSourceImage(RequestRejected, message_key="error-bad-source-image"):
 
 
 class BadMask(RequestRejected, message_key="error-bad-mask"):
-    """``problem`` is one of size (not that of the picture), nothing, outside (of the result) and everything
-    (that it paints)."""
+    """``problem`` is one of size (not that of the picture), nothing (is marked), outside (what is marked lies
+    outside the result) and everything (is marked, so nothing would be kept)."""
 
     def __init__(self, problem: str, /) -> None:
         super().__init__(problem, problem=problem)

@@ -274,7 +274,8 @@ class QueueManager:
         )
 
     def models_in_use(self) -> set[str]:
-        """The ids of the models that accepted jobs need, and all that are offered while one is accepted."""
+        """The ids of the models that accepted jobs need; while a job is being accepted, also those of
+        all that are offered."""
         accepting = self.offers.by_id if self._reserved else ()
         return {*accepting, *(entry.job.key.model for entry in self._queue.entries())}
 

@@ -48,7 +48,7 @@ class LoraOffer:
     roles: tuple[int, ...] = ()
 
     def steps(self) -> list[float]:
-        """The strengths that can be chosen, upwards."""
+        """The strengths that can be chosen, in ascending order."""
         least, most = self.strengths
         return [least + STRENGTH_STEP * step for step in range(round((most - least) / STRENGTH_STEP) + 1)]
 

@@ -231,8 +231,8 @@ class JobListener(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
-    """Where a picture went, and the ``size`` of the picture that was posted, if known. ``where`` is kept if
-    it could not be posted anywhere; then the store keeps the bytes."""
+    """Where a picture went, and the ``size`` of the picture that was posted, if known. ``where`` is "kept"
+    if it could not be posted anywhere; then the store keeps the bytes."""
 
     where: Literal["channel", "new-channel", "direct-message", "kept"]
     channel_id: int | None = None

@@ -161,6 +161,7 @@ async def test_nothing_is_bought_while_the_own_gpu_suffices(tmp_path: Path) -> N
         assert there.runs == 0
 
 
+@pytest.mark.long
 async def test_without_credits_the_own_gpu_goes_on_and_the_operator_reads_why(tmp_path: Path) -> None:
     async with elastic(tmp_path, "cloud") as there:
         assert there.platform is not None

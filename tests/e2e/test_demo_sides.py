@@ -126,6 +126,7 @@ async def test_real_gpus_behind_the_simulated_discord_get_their_key_and_the_page
     assert left_in(tmp_path) == []
 
 
+@pytest.mark.long
 async def test_the_real_discord_before_simulated_gpus(tmp_path: Path) -> None:
     world = default_world(2, bot=BotSpec(token=TOKEN))
     async with DiscordServer(world, openapi=openapi_file()) as discord:

@@ -158,7 +158,7 @@ async def test_a_server_that_mixes_pictures_makes_them_one_by_one_until_it_is_ch
     async with place.bot() as (users, admin):
         assert await place.made_by_crowd(users, 300) == [1] * ROWS, "the next process obeys, too"
         _, told = await place.check()
-        assert f"makes pictures with {MODEL} one by one: 4 at once, its pictures differ" in told
+        assert f"makes pictures with {MODEL} one by one: in a batch of 4, its pictures differ" in told
 
         place.comfy.faults.clear()
         assert (await place.check("--fusion"))[0] == 0

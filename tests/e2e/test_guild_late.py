@@ -36,6 +36,7 @@ async def ask(stand: Stand, prompt: str) -> Payload:
     return await asked.reply()
 
 
+@pytest.mark.long
 async def test_a_guild_that_comes_late_is_waited_for(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

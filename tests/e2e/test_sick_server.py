@@ -148,6 +148,7 @@ async def test_a_sick_server_beside_a_healthy_one_costs_nobody_a_picture(stage: 
     assert broken_runs(sick) < len(prompts) / 2
 
 
+@pytest.mark.long
 async def test_a_sick_server_that_is_fixed_is_used_again(stage: Stage) -> None:
     sick = stage.gpus[0]
     await sick.set_faults(**SICKNESSES["broken node"])
@@ -245,6 +246,7 @@ async def test_what_the_node_pack_refuses_runs_one_by_one_and_is_told_once(
     assert broken_runs(gpu) == before
 
 
+@pytest.mark.long
 async def test_what_fails_in_company_and_works_alone_is_run_alone(stage: Stage) -> None:
     gpu = stage.gpus[0]
     gpu.faults.set(lone_only=["flux"])

@@ -110,7 +110,8 @@ def test_what_cannot_be_merged_is_refused(extras: tuple[dict[str, object], ...])
 def test_sizes_that_do_not_go_together_are_these_peoples_and_no_refusal(
     extras: tuple[dict[str, object], ...],
 ) -> None:
-    with pytest.raises(ValueError, match=r"^The (people|pictures) of a batch have unequal") as caught:
+    sentence = r"^The (people|pictures) of a batch have (unequal|different)"
+    with pytest.raises(ValueError, match=sentence) as caught:
         merge([(prompt(4)[0], each) for each in extras])
     assert not isinstance(caught.value, Refused)
 

@@ -59,7 +59,7 @@ def test_a_latent_goes_in_and_comes_out_as_it_was() -> None:
         TakeRow().take(joined, 2)
 
 
-def test_masks_of_latents_with_frames_are_one_a_picture() -> None:
+def test_masks_of_latents_with_frames_are_one_per_picture() -> None:
     samples, mask = torch.zeros((1, 4, 1, 2, 2)), torch.rand((1, 1, 16, 16))
     joined = join(*[{"samples": samples, "noise_mask": mask * i} for i in range(3)])
     assert joined["noise_mask"].shape == (3, 1, 1, 16, 16)
@@ -74,7 +74,7 @@ def test_masks_of_latents_with_frames_are_one_a_picture() -> None:
         ([latent(0, batch_index=[3]), latent(1, batch_index=[3])], "a later picture of a batch"),
         ([latent(0, kind="a"), latent(1, kind="b")], "the latents' kind differs"),
         ([torch.zeros((2, 8, 8, 3))] * 2, "each person has 2 pictures"),
-        ([object(), object()], "it cannot join a object"),
+        ([object(), object()], "it cannot join values of type object"),
     ],
 )
 def test_what_is_not_known_to_join_is_refused(rows: list[Any], why: str) -> None:

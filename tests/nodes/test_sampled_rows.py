@@ -254,15 +254,17 @@ def test_everybodys_preview_goes_out_under_their_own_key(watching: Any) -> None:
     assert len({data["image"] for _, data, _ in watching.sent}) == 3
 
 
-def test_a_preview_that_fails_does_not_fail_the_run(
-    watching: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("part", ["latent_to_rgb", "_jpeg"])
+def test_a_preview_that_fails_is_logged_once_and_does_not_fail_the_run(
+    part: str, watching: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(*_: Any) -> Any:
         raise RuntimeError("no colours")
 
-    monkeypatch.setattr(previews, "latent_to_rgb", fails)
+    watching.graph["save"]["inputs"]["preview_every"] = 1
+    monkeypatch.setattr(previews, part, fails)
     calls: list[int] = []
     previewed(calls)
     assert calls == [0, 1, 2]
     assert watching.sent == []
-    assert "no more previews" in caplog.text
+    assert [record.message for record in caplog.records] == ["no more previews for this run"]

@@ -29,7 +29,7 @@ def with_input(node: str, name: str, value: object) -> Graph:
 @pytest.mark.parametrize(
     ("node", "name", "value", "sentence"),
     [
-        ("latent", "row1", ["noise", 0], "JoinRows: input row0: it cannot join a"),
+        ("latent", "row1", ["noise", 0], "JoinRows: input row0: it cannot join values of type dict"),
         ("noise", "seeds", "[-1]", "RandomNoiseBatch: input seeds: a seed must be"),
         ("sampler", "seeds", "[[1, 2, 3]]", "SamplerBatch: input seeds: the strength"),
         ("save", "keys", '["x"]', "SaveImageBatch: input keys: every key"),

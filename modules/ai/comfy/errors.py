@@ -38,7 +38,7 @@ class ServerSilent(EngineUnavailable):
 
 
 class Unreachable(EngineUnavailable):
-    """No connection to the address can be made (any more): the server got no request, or is gone since."""
+    """No connection to the address can be made (any more): the server got no request, or has gone since."""
 
 
 class Untrusted(Unreachable):

@@ -56,7 +56,7 @@ def about_gguf(server: str, classes: Iterable[str]) -> list[Finding]:
 def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
     """Whether the node pack is there, and its version; ``usable``: it understands this bot's graphs."""
     if version is None:
-        what = f"{server} makes pictures one by one, and no variations, without the node pack"
+        what = f"{server} lacks the node pack, so it makes pictures one by one and cannot make variations"
         return Finding(level="hint", what=what, fix=_COPY)
     what = f"{server} has the node pack {version}"
     if usable:

@@ -40,5 +40,5 @@ def checked(data: bytes) -> Picture:
     if kind is None or size is None or not whole(data):
         raise NoOutput("the server sent an incomplete picture")
     if size.width * size.height > LARGEST_PIXELS:
-        raise NoOutput(f"the picture claims {size} pixels, more than was asked for")
+        raise NoOutput(f"by its header, the picture has {size} pixels, more than the bot accepts")
     return Picture(data=data, media_type=kind, size=size)

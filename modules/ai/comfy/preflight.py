@@ -143,7 +143,7 @@ async def inspect(
 
 
 def _with_slashes(file: str) -> str:
-    """A file with ``/`` between folders, as Windows does not write it."""
+    """A file's path with ``/`` between folders, where Windows writes a backslash."""
     return file.replace("\\", "/")
 
 

@@ -138,8 +138,8 @@ class ComfyV2Client:
     ) -> RemoteJob:
         """Start a run. ``key`` is its idempotency key, and its name among ``labels``.
 
-        Raises `OutcomeUnknown` if it may have been started, `KeyUsed` if one was under this key; after any
-        other error none was. Nothing of ``written`` is repeated.
+        Raises `OutcomeUnknown` if the run may have started, `KeyUsed` if one was accepted under this key
+        before; after any other error no run has started. Nothing of ``written`` is repeated.
         """
         body: dict[str, JSON] = {"workflow": graph}
         if labels != "none":
@@ -182,7 +182,7 @@ class ComfyV2Client:
             return self._state(self._expect(answer, (200, 202)))
 
     async def upload(self, data: bytes, filename: str, kind: str) -> dict[str, JSON]:
-        """Upload a picture; returns the name by which a graph loads it."""
+        """Upload a picture; returns the input value by which a graph loads it."""
         with self._translated():
             async with timeout(UPLOAD):
                 asset = await self._low.post_assets(io.BytesIO(data), kind, filename)
@@ -241,7 +241,7 @@ class ComfyV2Client:
             return await self._low.raw_request(method, path, **more)
 
     def _expect(self, answer: httpx.Response, statuses: tuple[int, ...]) -> dict[str, Any]:
-        """The answer's object. Raises `ApiError` for another status than ``statuses``."""
+        """The answer's object. Raises `ApiError` for any status that is not in ``statuses``."""
         body = _object(answer)
         if answer.status_code in statuses:
             return body

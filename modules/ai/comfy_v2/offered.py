@@ -37,7 +37,7 @@ def offered(
     def notes() -> Iterator[str]:
         known = {template.name for template in templates.values()}
         for name in (name for name in named if name not in known):
-            yield f"models= of {server} names {name}, which is not a model of flujos/"
+            yield f"models= of {server} names {name}, which is not a model in flujos/"
         for id_ in (id_ for id_ in meant if id_ in refused):
             yield f"{server} refused {templates[id_].name}, so it is not offered there: {refused[id_]}"
         for id_, why in hindrances.items() if named or not models else ():

@@ -208,8 +208,8 @@ def why_no_mask(template: WorkflowTemplate) -> str | None:
 
 def mask_use(template: WorkflowTemplate) -> MaskUse:
     """How well the template can paint only a part of a picture. It does nothing else ("must") if its graph
-    takes the mask from the picture's own transparency; it was made for it ("best") if it has an inpainting
-    node."""
+    takes the mask from the picture's own transparency; it was made for it ("best") if it has the node
+    `INPAINTING`."""
     if why_no_mask(template) is not None:
         return "none"
     graph = tailored(template, example(template))

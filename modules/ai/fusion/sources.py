@@ -16,7 +16,8 @@ _BYPASS = {
     ("ImageBatch", "image2"): "image1",
     ("ImageBatch", "image1"): "image2",
 }
-"""Without this input, the node is left out, and what took its output takes this input's link instead."""
+"""(Class, input) → other input: without the input, the node is left out, and what took its output takes the
+other input's link instead."""
 
 _OPTIONAL = {
     ("TextEncodeQwenImageEdit", "image"),
@@ -32,7 +33,7 @@ class SourceNeeded(ValueError):
 
 
 def without_source(graph: Graph, loader: str, output: str) -> dict[str, Node]:
-    """The graph as if the picture of ``loader`` had never been drawn in.
+    """The graph as if the picture of ``loader`` had never been part of it.
 
     Raises `SourceNeeded` when ``output`` would go with it.
     """

@@ -116,8 +116,8 @@ class ModelTrial:
     def _why_alone(self) -> str:
         bad = max((each for each in self.comparisons if not each.same), key=lambda each: each.fused.rms)
         psnr = f"PSNR {bad.fused.psnr:.1f} dB"
-        psnr += "" if bad.stock is None else f"; a stock batch: {bad.stock.psnr:.1f} dB"
-        return f"{bad.rows} at once, its pictures differ from those made alone ({psnr})"
+        psnr += "" if bad.stock is None else f"; in a stock batch: {bad.stock.psnr:.1f} dB"
+        return f"in a batch of {bad.rows}, its pictures differ from those made alone ({psnr})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -58,8 +58,8 @@ class Drawing:
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     def held(self, place: NodeInput) -> NodeInput | None:
-        """Where the whole number of an input is: in the input, or in another pack's node before it that holds
-        one number and nothing else."""
+        """Where the whole number of an input is: in the input, or in another pack's node before it that has
+        no links and holds just one whole number."""
         value = self.graph[place.node].inputs.get(place.input)
         if not isinstance(value, Link):
             return place if self.whole(place) is not None else None

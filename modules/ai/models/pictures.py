@@ -85,7 +85,8 @@ def _painted(graph: Graph, place: NodeInput) -> str:
 
 
 def refuse_videos(drawing: Drawing, notes: list[str]) -> None:
-    """Raise `Underivable` if the picture is one frame of a video; note where several pictures are made."""
+    """Raise `Underivable` if a video is made, and note where several pictures are made; neither if a node
+    takes pictures out of the batch."""
     if any(drawing.node(node_id).class_type in _CUT for node_id in drawing.order):
         return
     for node_id in drawing.order:

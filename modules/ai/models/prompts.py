@@ -156,7 +156,7 @@ def _origin(drawing: Drawing, place: NodeInput, notes: list[str]) -> NodeInput:
 
 
 def _part(drawing: Drawing, where: str, parts: Sequence[NodeInput], notes: list[str]) -> NodeInput | None:
-    """The one of the constants in a text that a person's words replace, None if that is not certain."""
+    """Which of the constants in a text a person's words replace; None if that is not certain."""
     if len(parts) == 1:
         return parts[0]
     others = [part for part in parts if not _AUTHORS.search(_called(drawing, part))]

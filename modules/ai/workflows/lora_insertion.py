@@ -89,5 +89,5 @@ def _loaded(graph: Graph, what: str, inputs: Collection[str], loaders: Mapping[s
         loading = " and ".join(named(graph, link.node) for link in sorted(ends, key=str))
         raise NoPlaceForLora(f"{loading} each load a {what}, and a LoRA fits only one of them")
     if not ends:
-        raise NoPlaceForLora(f"no node of it loads a {what}")
+        raise NoPlaceForLora(f"no node of the workflow loads a {what}")
     return ends.pop()

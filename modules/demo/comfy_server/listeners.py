@@ -49,7 +49,7 @@ class SocketHub:
         self._flags.pop(sid, None)
 
     async def negotiate(self, sid: str, flags: Mapping[str, Any]) -> None:
-        """A client told what it understands; it is told what the server does."""
+        """A client has said which features it supports; it is told which ones the server supports."""
         self._flags[sid] = flags
         await self.send("feature_flags", FEATURES, sid)
 

@@ -201,7 +201,7 @@ def _too_fast(retry_after: float, is_global: bool, headers: dict[str, str]) -> d
 
 
 def _blocked(how: Block, seconds: float, headers: dict[str, str]) -> tuple[int, Any]:
-    """What a blocked address is answered: by Discord in JSON, by Cloudflare before it as a page.
+    """The answer to a blocked address: from Discord in JSON, from Cloudflare in front of it as a page.
 
     Discord docs, Rate Limits, Global Rate Limit and Invalid Request Limit; the pages as bots report them
     (Rapptz/discord.py #6027, discord/discord-api-docs #1771).

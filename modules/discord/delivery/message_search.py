@@ -99,7 +99,7 @@ class StatusMessageSearch:
 
 def _marks(message: Mapping[str, Any]) -> Iterator[int]:
     """The marks of a status message: that of its container. A message from before there were layouts is
-    recognized by the job that its buttons name (Cancel, or Again without Delete), or by the job's number in a
+    recognised by the job that its buttons name (Cancel, or Again without Delete), or by the job's number in a
     bot's text."""
     frames = (part for part in components_of(message) if part.get("type") == CONTAINER)
     yield from (int(frame.get("id") or 0) for frame in frames)

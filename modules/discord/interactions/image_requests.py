@@ -45,8 +45,8 @@ class ImageRequests:
             raise
 
     async def _take_back(self, accepted: Accepted) -> None:
-        """Cancel what was never acknowledged: its person was told by Discord that the bot did not respond,
-        and may have asked again."""
+        """Cancel what was never acknowledged: Discord told the person that the bot did not respond, and they
+        may have asked again."""
         with about(*accepted.jobs):
             log.warning("a request was not acknowledged in time and is taken back")
             for job in accepted.jobs:

@@ -37,7 +37,7 @@ class SourcePictures:
         return await self.cleaner.clean(await self._read(url))
 
     async def painted_in(self, url: str) -> Marked:
-        """An attachment and, if it is a PNG with a transparent part, the mask that this part is."""
+        """An attachment and, if it is a PNG with a transparent part, that part as its mask."""
         data = await self._read(url)
         picture = await self.cleaner.clean(data)
         return await self.cleaner.cut(data) if picture.holed else (picture, None)

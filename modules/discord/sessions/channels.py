@@ -99,7 +99,7 @@ class SessionChannels:
         """The person's own channel, found or made, counted as used now.
 
         ``age_restricted``: the channel must be, too; ``avoid``: the id of a channel that does not work.
-        Raises `TooManyChannels`, or discord.py's errors where the bot lacks a permission.
+        Raises `GuildAway`, `TooManyChannels`, or discord.py's errors where the bot lacks a permission.
         """
         guild = await self.present(guild_id)
         if guild is None:

@@ -56,7 +56,7 @@ class MessageError(Exception):
 
 
 class Unreachable(MessageError):
-    """The channel or message is not there, or the bot may not use it: never try again."""
+    """The channel or message is not there, or the bot may not use it: trying again at once does not help."""
 
 
 class AlreadyDeleted(MessageError):

@@ -176,12 +176,12 @@ class EngineRegistry:
                     self._condemn(other)
 
     def trusted(self, name: str, job: Job) -> bool:
-        """Whether every recent failure there was of a run with ``job``."""
+        """Whether the engine is not sick, and every recent failure there was of a run with ``job``."""
         engine = self.states.get(name)
         return engine is None or not (engine.sick or engine.record.failed_without(job.id))
 
     def blame_job(self, job: Job, engines: Sequence[str]) -> None:
-        """The job failed on all of ``engines``: if one of them made pictures meanwhile, it is to blame."""
+        """The job failed on all ``engines``: the job is to blame if one of them made pictures meanwhile."""
         blamed = [self.states[name] for name in set(engines) if name in self.states]
         if any(a.record.succeeded_at >= b.record.since for a, b in permutations(blamed, 2)):
             for engine in blamed:

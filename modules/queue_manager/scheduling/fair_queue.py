@@ -5,7 +5,7 @@ By pictures, the fair order of waiting jobs is (tier, turn, tag, sequence):
 - *tier*: priority. A person's first turn is lifted by one tier for every ``lift_after`` seconds since
   acceptance, so that nobody starves. Later turns are not lifted before they become the first: of many jobs
   that have waited long, only one goes before a newcomer's;
-- *turn*: how many jobs of the same person that wait or that a server has were accepted before it. A job whose
+- *turn*: how many of the same person's jobs, waiting or at a server, were accepted before it. A job whose
   picture is on its way no longer counts: a slow delivery costs no turn. A1,A2,B1,C1,C2,A3 is therefore served
   A1,B1,C1,A2,C2,A3 (the order of InvokeAI's round robin), and somebody with no job at a server is served
   before anybody's second job;

@@ -150,8 +150,8 @@ class InFlightBatch:
 
 @dataclass(kw_only=True, eq=False, slots=True)
 class EngineState:
-    """One engine. Only the `Dispatcher` writes what it is given (``warm``, ``batches``, ``next_batch``), only
-    the `EngineRegistry` the rest.
+    """One engine. Only the `Dispatcher` writes what the engine is given (``warm``, ``batches``,
+    ``next_batch``), only the `EngineRegistry` the rest.
 
     ``warm`` are the weights it has loaded, or will have after its batches; ``batches`` are at most two: one
     runs, the other is queued at the server. An ``elastic`` one has at most as many batches as slots, nothing

@@ -291,8 +291,8 @@ def _checked(tls: Mapping[str, str], hosts: tuple[tuple[str, int], ...]) -> dict
 
     The driver logs in by SCRAM-SHA-256 only, never by SCRAM-SHA-256-PLUS, which would bind the login to the
     server's certificate. ``sslmode=require`` looks at no certificate, so it would silently break the demand;
-    a refusal would refuse every URL that Neon hands out. So the certificate is checked: by ``sslrootcert``,
-    else by the system's authorities, which have signed Neon's.
+    refusing the demand would shut out every URL that Neon hands out. So the certificate is checked: by
+    ``sslrootcert``, else by the system's authorities, which have signed Neon's.
     """
     if tls["sslmode"] == "disable" or any(host.startswith("/") for host, _ in hosts):
         # as with libpq: without TLS there is nothing to bind to

@@ -97,7 +97,8 @@ class Connections:
         self._make_engines()
 
     async def connect(self, *, apart: bool = False) -> AsyncConnection:
-        """A connection for transactions, begun by its first statement. To be closed by the caller.
+        """A connection for transactions. On PostgreSQL the first statement begins one, on SQLite the caller
+        says BEGIN. To be closed by the caller.
 
         ``apart``: not one of those that others read with (no difference on SQLite). If this is cancelled, the
         connection is closed and not left behind. Raises `StoreUnavailable`.

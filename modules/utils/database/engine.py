@@ -99,8 +99,8 @@ class Database:
     ) -> AsyncIterator[Database]:
         """Open the database of ``DATABASE_URL`` (empty: the default file), with its tables up to date.
 
-        A server that is not there yet is waited for, ``patience`` seconds. Raises `StartupError` with
-        one line for the operator. ``on_commit`` is called with each commit's seconds and number of changes.
+        Waits up to ``patience`` seconds for a server that is not there yet. Raises `StartupError` with one
+        line for the operator. ``on_commit`` is called with each commit's seconds and number of changes.
         """
         address = read_address(url, root=ROOT)
         connections = Connections(address)

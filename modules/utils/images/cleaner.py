@@ -45,7 +45,7 @@ class CleanPicture:
 
 @dataclass(kw_only=True, eq=False)
 class PictureCleaner:
-    """Cleans pictures. Worker processes start with the first upload and end when they are idle. Pictures of
+    """Cleans pictures. Worker processes start when they are needed and end when they are idle. Pictures of
     more than ``keep_pixels`` are scaled down, uploads of more than ``keep_bytes`` become JPEGs. A worker has
     ``seconds`` for one upload, three times as long for an engine's picture, which is lost otherwise, and an
     address space of ``memory_mb``."""

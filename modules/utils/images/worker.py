@@ -160,7 +160,7 @@ def _cleaned(picture: Image.Image, header: dict[str, Any]) -> tuple[dict[str, An
 
 
 def _cut(pictures: list[Image.Image], header: dict[str, Any]) -> tuple[Image.Image, Image.Image | None]:
-    """A picture, and the mask that comes with it or that its transparent part is."""
+    """A picture, and its mask: the one that comes with it, or its transparent part."""
     first, own = _layers(pictures[0], header["keep_pixels"])
     if len(pictures) == 1:
         return first, None if own is None or not own.getbbox() else _checked(own)
@@ -194,7 +194,7 @@ def _fitted(pictures: list[Image.Image], header: dict[str, Any]) -> tuple[Image.
 
 
 def _left(mask: Image.Image) -> Image.Image:
-    """The mask, if in its size something is left to paint, and something to keep."""
+    """The mask, if at its current size there is still something to paint and something to keep."""
     marked = masks.bright_in(mask)
     if not marked.getbbox():
         raise Refused("mask-outside")

@@ -24,10 +24,10 @@ EVERY_SECONDS = 2.0
 
 @dataclass(kw_only=True, eq=False)
 class EnvironmentFile:
-    """``.env`` under a running bot. ``now`` may be older than the file, which is read at the first check.
-    ``on_change`` is awaited with the new settings when one of `LIVE` has changed, and at each `reload`. What
-    an editor saves piece by piece is read once the file has stood still from one check to the next; a faulty
-    file changes nothing and is logged once."""
+    """``.env`` under a running bot. ``now`` may be older than the file: `watch` reads it once even if nobody
+    edits it. ``on_change`` is awaited with the new settings when one of `LIVE` has changed, and at each
+    `reload`. What an editor saves piece by piece is read once the file has stood still from one check to the
+    next; a faulty file changes nothing and is logged once."""
 
     path: Path
     environ: Mapping[str, str]

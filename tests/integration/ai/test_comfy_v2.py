@@ -355,7 +355,7 @@ async def test_without_models_those_of_comfyuis_own_nodes_are_offered() -> None:
         assert set(offer.batch_limits) == core
         named = await engine(rig, url, models=("flux", "nonesuch")).probe()
         assert set(named.batch_limits) == {"flux"}
-        assert any("names nonesuch, which is not a model of flujos/" in note for note in named.notes)
+        assert any("names nonesuch, which is not a model in flujos/" in note for note in named.notes)
         custom = {name: told for name, told in SHIPPED.items() if name not in core}
         if custom:
             nothing = await engine(rig, url, models=(), templates=custom).probe()

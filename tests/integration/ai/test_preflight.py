@@ -97,7 +97,7 @@ async def test_a_server_without_the_pack_works_one_by_one_and_says_what_to_copy_
     assert report.fused == frozenset()
     (note,) = report.notes
     assert (
-        "one by one, and no variations, without the node pack: "
+        "lacks the node pack, so it makes pictures one by one and cannot make variations: "
         "copy comfy_custom_nodes/fullet into its ComfyUI/custom_nodes" in note
     )
 

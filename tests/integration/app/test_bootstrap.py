@@ -188,6 +188,7 @@ def test_missing_settings_are_one_line_each_and_never_a_traceback(tmp_path: Path
 
 
 @pytest.mark.timeout(300)  # a real environment, made and installed into three times
+@pytest.mark.long
 def test_the_environment_is_made_once_and_installed_into_when_requirements_change(
     made: tuple[Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -547,7 +547,7 @@ async def test_what_a_server_lacks_is_told_with_what_to_do(tmp_path: Path) -> No
     async with place(tmp_path, profile=profile) as here:
         sections = await here.check()
         assert "did you mean klein/flux-2-klein-4b-q5_k_m.gguf?" in faults(sections)
-        assert "without the node pack: copy comfy_custom_nodes/fullet" in hints(sections)
+        assert "cannot make variations: copy comfy_custom_nodes/fullet" in hints(sections)
         assert "start ComfyUI with --cache-lru 100" in hints(sections)
 
 
@@ -661,7 +661,7 @@ async def test_an_elastic_address_is_tried_without_buying_a_run(tmp_path: Path) 
             )
         )
         assert f"{name} offers no model: add models= to its address" in nothing
-        assert "names nonesuch, which is not a model of flujos/" in nothing
+        assert "names nonesuch, which is not a model in flujos/" in nothing
         assert not platform.jobs
 
 

@@ -64,7 +64,7 @@ def test_only_what_is_too_far_sets_a_model_to_one_by_one(rms: float, same: bool)
     if same:
         assert outcome.why_alone is None
     else:
-        differ = "4 at once, its pictures differ from those made alone (PSNR 32.4 dB"
+        differ = "in a batch of 4, its pictures differ from those made alone (PSNR 32.4 dB"
         assert differ in str(outcome.why_alone)
 
 

@@ -65,7 +65,7 @@ def test_people_with_unequal_loras_never_share_a_graph_and_each_gets_their_own_a
 def test_every_model_of_ours_that_draws_takes_one(name: str) -> None:
     model = (SHIPPED | LIBRARY)[name]
     if name == "upscale":
-        with pytest.raises(NoPlaceForLora, match="no node of it loads a model"):
+        with pytest.raises(NoPlaceForLora, match="no node of the workflow loads a model"):
             with_lora(model.graph, ONE)
         return
     graph = with_lora(model.graph, ONE)
@@ -138,7 +138,7 @@ REFINED = {
             ONE,
             "each load a model",
         ),
-        ({"3": node("SaveImage")}, ONE, "no node of it loads a model"),
+        ({"3": node("SaveImage")}, ONE, "no node of the workflow loads a model"),
     ],
 )
 def test_where_it_is_not_certain_it_is_refused(more: dict[str, Any], lora: LoraUse, words: str) -> None:

@@ -172,7 +172,7 @@ def many(count: int) -> dict[str, Any]:
                 "nodes": [{"id": 1, "type": "Reroute", "inputs": [{"link": 6}]}, EDITOR["nodes"][1]],
                 "links": [*EDITOR["links"], [6, 1, 0, 1, 0, "IMAGE"]],
             },
-            "runs in a circle",
+            "leads into a loop",
         ),
         (EDITOR | {"links": []}, r"node 2 .* needs images, and nothing is connected there"),
         ([API, API | {"3": API["2"]}], "several workflows"),

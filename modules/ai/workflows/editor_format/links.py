@@ -65,7 +65,7 @@ class Sources:
         while isinstance(place, _Input | _Output) and place not in self._known:
             if place in way:
                 raise BadEditorFile(
-                    f"a link of type {socket.type} to {socket.name or 'a node'} runs in a circle"
+                    f"a link of type {socket.type} to {socket.name or 'a node'} leads into a loop"
                 )
             way[place] = None
             place = _origin(place) if isinstance(place, _Input) else _beyond(place)

@@ -20,9 +20,9 @@ _BITS = 80
 _SIDE = 24
 """The transform is that of the picture's brightness on a grid of this many cells each way."""
 _STRENGTHS = ((768, 8.0, 16), (192, 14.0, 10), (96, 20.0, 7), (0, 40.0, 3))
-"""For each size from which it counts (pixels of the shorter side): how far apart a 0 and a 1 are, more in
-small pictures, of which lossy files keep less; and n, where 1/n of the picture's contrast is given up so that
-its darkest and lightest parts can carry the mark, too."""
+"""Each entry: the fewest pixels that the shorter side must have; how far apart a 0 and a 1 are, more in small
+pictures, of which lossy files keep less; and n, where 1/n of the picture's contrast is given up so that its
+darkest and lightest parts can carry the mark, too."""
 
 _WAVES = [
     [

@@ -34,7 +34,7 @@ InstantNode = Callable[[Inputs], tuple[Any, ...]]
 
 # KSampler leaves out the last noise level but one for these
 _LESS_ONE_LEVEL = ("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2")
-# its rows depend on each other, whatever their noise
+# the rows of these depend on each other, whatever their noise
 _NEVER_EXACT = ("dpm_adaptive", "lcm_upscale")
 
 

@@ -9,8 +9,8 @@ from modules.utils.database.statements import upsert
 from modules.utils.database.stores.store import Store
 
 SHARED = "shared:"
-"""Begins the names, each of which ends with a job's id, of what is in the gallery; the text is the message's
-id. They go when the job goes."""
+"""The start of a name that ends with the id of a job whose picture is in the gallery; the text is the id of
+the message there. The name goes when the job goes."""
 
 _PUT = upsert(KeyValueRow)
 
