@@ -115,7 +115,7 @@ def _plan(
     elif TEXT in unequal:
         del unequal[TEXT]
     unequal.pop("attention_mask", None)
-    tied = (  # what would see the text's filling
+    tied = (  # what would see the text's padding
         (family != "unet" and options.get("control") is not None)
         or (family == "zimage" and options.get(REFERENCES))
         or "attention_mask_img_shape" in options

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lets one call of a network hold texts of unequal length, each as if alone (torch only).
 
-The texts are filled up to the longest. While the call runs, what attends to them gets a mask over each row's
-filling; and where the image's positions follow the text's, each row has its own. Only module hooks are used,
-and ComfyUI's own override of the attention.
+The texts are padded to the length of the longest. While the call runs, what attends to them gets a mask over
+each row's padding; and where the image's positions follow the text's, each row has its own. Only module hooks
+are used, and ComfyUI's own override of the attention.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OVERRIDE = "optimized_attention_override"
 def hidden(
     network: Any, layout: Layout, rows: torch.Tensor, text: int, options: Mapping[str, Any]
 ) -> Iterator[None]:
-    """While open, row i's text in `network` counts as rows[i] tokens of the `text` that it is filled up to.
+    """While open, row i's text in `network` counts as rows[i] tokens of the `text` that it is padded to.
 
     `rows` is an int64 tensor with one entry for each row of the call.
     """
@@ -50,7 +50,7 @@ def _modules(network: Any, path: str) -> list[Any]:
 
 
 class _Masks:
-    """Gives modules the mask over the filling, made once for each number of keys."""
+    """Gives modules the mask over the padding, made once for each number of keys."""
 
     def __init__(self, rows: torch.Tensor, text: int, layout: Layout) -> None:
         self._rows, self._text, self._layout = rows, text, layout
@@ -70,8 +70,8 @@ class _Masks:
             ) -> Any:
                 keys = k.shape[2 if more.get("skip_reshape") else 1]
                 if not self._layout.pair or keys == args[0].shape[1] + args[1].shape[1]:
-                    filling = self._over(keys, q, last)
-                    mask = filling if mask is None else filling + mask
+                    padding = self._over(keys, q, last)
+                    mask = padding if mask is None else padding + mask
                 attention = partial(theirs, function) if theirs else function
                 return attention(q, k, v, heads, mask=mask, **more)
 
@@ -84,9 +84,9 @@ class _Masks:
         key = (keys, like.dtype, like.device, last)
         if key not in self._made:
             times = self._layout.times if last else 1
-            filling = key_mask(self._rows, self._text, self._text, like).repeat(1, 1, times)
-            seen = filling.new_zeros((len(filling), 1, keys - filling.shape[2]))
-            self._made[key] = torch.cat([seen, filling] if last else [filling, seen], dim=2)
+            padding = key_mask(self._rows, self._text, self._text, like).repeat(1, 1, times)
+            seen = padding.new_zeros((len(padding), 1, keys - padding.shape[2]))
+            self._made[key] = torch.cat([seen, padding] if last else [padding, seen], dim=2)
         return self._made[key]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where each network attends to its text, so that a shorter text's filling can be hidden (pure).
+"""Where each network attends to its text, so that a shorter text's padding can be hidden (pure).
 
 Each entry was measured: tests/real_comfy/networks.py runs it on small networks, and docs/fidelity.md has
 the numbers. Networks go by the class names of ComfyUI's base model and of the network itself, exactly: a

@@ -106,7 +106,9 @@ class ComfyEngine:
                 self._checks = await self.read_checks(self.name)
         except (StoreUnavailable, asyncio.TimeoutError) as trouble:
             if self._checks is None:  # it may hold that a model must not be fused
-                raise EngineUnavailable("the database does not say what was checked there") from trouble
+                raise EngineUnavailable(
+                    "the database does not answer, so the results of check --fusion here are not known"
+                ) from trouble
         return self._checks
 
     async def _learn_table(self, learn: LearnTable) -> None:

@@ -36,11 +36,11 @@ def inspect_models(folder: Path) -> tuple[dict[str, WorkflowTemplate], tuple[Fin
 def _about(model: LoadedModel) -> Finding:
     template, kind = model.template, model.template.card.kind
     lacking = {
-        "one by one": fusible(template),
-        "without start pictures": why_no_start(template) if kind == "imagine" else None,
-        "without masks": why_no_mask(template) if kind != "upscale" else None,
+        "its pictures are made one by one": fusible(template),
+        "it cannot start from a picture": why_no_start(template) if kind == "imagine" else None,
+        "it cannot use a mask": why_no_mask(template) if kind != "upscale" else None,
     }
-    told = [f", {how} ({why})" for how, why in lacking.items() if why is not None]
+    told = [f"; {how} ({why})" for how, why in lacking.items() if why is not None]
     what = f"{template.name} ({kind}) is OK{''.join(told)}"
     detail = "\n".join(_derived(model)) if model.derived else ""
     return Finding(level="ok", what=what, detail=detail, routine=not told)

@@ -158,7 +158,7 @@ async def _inspect_servers(
     if not servers and len(elastic) < len(settings.comfy_urls):
         what = f"no server was found at {', '.join(settings.comfy_urls)}"
         if shortest_start(settings.comfy_urls) is not None:
-            fix = "if it scales from zero, ask for a picture, and check again once a server is there"
+            fix = "if your servers scale from zero, ask for a picture, and check again once a server is there"
             return (Finding(level="hint", what=what, fix=fix),)
         return (Finding(level="fault", what=what, fix="correct the name in COMFY_URLS, or start a server"),)
     key = settings.comfy_api_key or None

@@ -244,8 +244,8 @@ def _about_model(model: Checked) -> Iterator[str]:
         return
     verdicts = {
         True: f"{MARKS['ok']} {trial.model}: fused pictures match those made alone",
-        False: f"{MARKS['fault']} {trial.model}: fused pictures differ from those made alone; from now "
-        "on it runs one by one on this server, until it is checked again",
+        False: f"{MARKS['fault']} {trial.model}: fused pictures differ from those made alone; from now on "
+        "this server makes them one by one, until the model is checked again",
         None: f"{MARKS['fault']} {trial.model} could not be checked: {trial.error}",
     }
     yield f"  {verdicts[trial.same]}"

@@ -44,10 +44,10 @@ REFUSED_SECONDS = 900.0
 
 
 class DiscordRefuses(ConnectionError):
-    """Discord takes nothing from this address for a while."""
+    """Discord takes nothing from this IP address for a while."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__("Discord refuses this address for now (too many requests, or a block)")
+        super().__init__("Discord refuses this IP address for now (too many requests, or a block)")
         self.seconds = seconds
 
 

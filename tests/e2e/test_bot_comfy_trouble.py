@@ -47,7 +47,7 @@ async def test_it_starts_says_so_once_and_makes_what_was_asked_for_when_the_serv
         for prompt, locale in (("a wolf", "en-US"), ("un lobo", "es-ES")):
             await user.set_locale(locale)
             await (await user.command("imagine", general, model="flux", prompt=prompt)).reply()
-            kept = {"en-US": "Your place is kept", "es-ES": "Conservas tu lugar"}[locale]
+            kept = {"en-US": "keep their place", "es-ES": "conservan su lugar"}[locale]
             said = await user.wait_for_message(lambda m, prompt=prompt: prompt in text_of(m), 30)
             assert kept in text_of(said)
         await asyncio.sleep(2.5)  # long enough for it to be asked again, and to be as bad

@@ -163,8 +163,8 @@ async def test_what_cannot_be_is_told(tmp_path: Path) -> None:
         "Fill changes only a marked part of a picture. Add a mask, or use a PNG with a transparent part.": (
             "edit", {"image": image, "model": "fill"},
         ),
-        "The part that should change is cut off when the picture is brought to the size of the result. "
-        "Crop the picture, or choose another aspect in /imagine.": (
+        "The part that should change is cut off when the picture is resized and cropped to the size of the "
+        "result. Crop the picture yourself, or choose another aspect in /imagine.": (
             "imagine", {"image": png(drawing(WIDE, (0, 0, 20, 64))), "aspect": "tall"},
         ),
         "The strength must be from 0.05 to 1, not 1.03.": ("imagine", {"image": image, "strength": 1.03}),

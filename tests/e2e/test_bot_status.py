@@ -45,7 +45,7 @@ async def test_place_steps_and_own_preview_are_shown_and_the_message_goes(tmp_pa
         ana.keep_events = ben.keep_events = True
         stand.queue.pause()
         await ana.command("imagine", stand.general, model="flux", prompt="first")
-        await status_with(ana, "The queue is paused right now. Your place is kept.")
+        await status_with(ana, "The queue is paused right now. Pictures in the queue keep their place.")
         await ben.command("imagine", stand.general, model="z-image", prompt="second")
         assert "paused" in text_of(await status_with(ben, "second"))
         stand.queue.resume()
@@ -189,7 +189,7 @@ async def test_that_no_gpu_is_there_is_told_and_kept_true(tmp_path: Path) -> Non
         ana = await stand.person()
         await stand.until(lambda: [one.state for one in stand.fleet.engines()] == ["down"])
         await ana.command("imagine", stand.general, model="flux", prompt="an oasis")
-        await status_with(ana, "No GPU is online right now. Your place is kept.")
+        await status_with(ana, "No GPU is online right now. Pictures in the queue keep their place.")
         engine.live()
         await result_for(ana, "an oasis")
 

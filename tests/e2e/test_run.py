@@ -224,7 +224,7 @@ async def test_one_that_stands_by_with_the_same_settings_takes_the_port_over(sta
     async with run_bot(stage.env_file) as working:
         await until_told(stage.metrics_port, "/readyz", (200, "ready\n"))
         async with run_bot(stage.env_file) as waiting:
-            await waiting.says("METRICS_PORT: .* is in use; nothing is served until it is free")
+            await waiting.says("METRICS_PORT: .* is in use; no status page and no metrics until it is free")
             await waiting.says("Standing by: ")
             assert await working.end() == 0
             await waiting.says("The status page is at ")
@@ -260,10 +260,10 @@ async def test_a_refused_login_waits_as_it_is_told(stage: Stage, how: Block) -> 
 async def test_a_block_of_unknown_length_is_not_tried_again_soon(stage: Stage) -> None:
     stage.discord.faults.block("denied", 600.0)
     async with run_bot(stage.env_file) as bot:
-        await bot.says(r"Discord refuses this address for now .*; trying again in 900 s")
+        await bot.says(r"Discord refuses this IP address for now .*; trying again in 900 s")
         assert await asked(stage.metrics_port, "/healthz") == (200, "ok\n")
         status, why = await asked(stage.metrics_port, "/readyz")
-        assert (status, why.partition(" for now")[0]) == (503, "Discord refuses this address")
+        assert (status, why.partition(" for now")[0]) == (503, "Discord refuses this IP address")
         assert stage.discord.counters["rest"] == 1
         assert await bot.end() == 0
     assert not any("Traceback" in line for line in bot.lines)

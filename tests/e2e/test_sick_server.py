@@ -233,7 +233,7 @@ async def test_what_the_node_pack_refuses_runs_one_by_one_and_is_told_once(
         assert failed(await crowd.ended(len(first))) == 0
         assert (await crowd.told("gpus")).count(words) == 1
         assert await bot.end() == 0
-    assert sum("runs one by one from now on" in line for line in bot.lines) == 1
+    assert sum("makes pictures one by one from now on" in line for line in bot.lines) == 1
     before = broken_runs(gpu)
     assert before <= 2  # the one that was refused, and one that was handed over behind it
 

@@ -78,7 +78,7 @@ Esperando|4|en la cola
 En proceso|0|en una GPU ahora mismo
 Personas|2|con alguna imagen pendiente
 Espera habitual|13 s|hasta que una GPU empieza; la mitad de las imágenes espera más
-Fallidas|2|terminaron sin imagen desde que se inició el bot
+Fallidas|2|desde que se inició el bot, sin contar las canceladas
 Equidad|0,50|1,00: todos recibieron la misma cantidad de imágenes en los últimos diez minutos
 Peticiones|10|a Discord desde que se inició el bot; rechazadas por límite de frecuencia: 3
 En marcha|17 min|desde el último inicio

@@ -413,7 +413,7 @@ def together(
 def row_by_row() -> Iterator[None]:
     """Runs separately for each picture what float32 rounds differently in a batch, and nothing else.
 
-    These are products with one row per picture (what modulates a block), and attention with hidden keys,
+    These are products with one row per picture (what modulates a block), and attention with masked keys,
     which here takes the keys that are seen.
     """
     linear = torch.nn.functional.linear

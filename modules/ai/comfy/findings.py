@@ -141,7 +141,7 @@ def about_memory(server: str, name: str, needed_gb: float, memory_gb: float) -> 
 def about_model(server: str, name: str, limit: int, why_alone: str | None, *, untried: bool) -> Finding:
     """A model that the server can run; ``untried``: how many pictures fit is not known yet."""
     if why_alone is not None:
-        what = f"{server} can run {name}, one by one ({why_alone})"
+        what = f"{server} can run {name}; its pictures are made one by one ({why_alone})"
         return Finding(level="ok", what=what, routine=True)
     what = f"{server} can run {name}, {limit} at once"
     if untried:

@@ -121,7 +121,7 @@ class ComfyHttp:
                 async with self._session.request(
                     method, address, data=data, headers=headers, timeout=whole, allow_redirects=False
                 ) as response:
-                    self._check_status(response, accept)
+                    self._check_status(response, path, accept)
                     return Answer(response.status, await self._read(response, most or limits.json_bytes))
 
         return await self._while_reachable(answer())
@@ -137,15 +137,17 @@ class ComfyHttp:
                 task.cancel()
             await asyncio.gather(asking, watching, return_exceptions=True)
 
-    def _check_status(self, response: aiohttp.ClientResponse, accept: tuple[int, ...]) -> None:
-        status = response.status
+    def _check_status(self, response: aiohttp.ClientResponse, path: str, accept: tuple[int, ...]) -> None:
+        status, location = response.status, response.headers.get("Location", "")
         if status in accept:
             return
         if status in (401, 403):
             raise EngineUnauthorized(f"{self.name} needs the right COMFY_API_KEY (it answered {status})")
-        if 300 <= status < 400:
-            target = short(response.headers.get("Location", "nowhere").partition("?")[0])
-            raise EngineUnavailable(f"{self.name} redirects to {target}: put that address in COMFY_URLS")
+        if 300 <= status < 400 and location:
+            target = short(location.partition("?")[0].removesuffix(path))
+            raise EngineUnavailable(
+                f"{self.name} redirects to {target}: if ComfyUI is there, put its address in COMFY_URLS"
+            )
         if status == 413:
             raise WorkflowRejected("the server does not accept an upload of this size")
         raise EngineUnavailable(f"{self.name} answered {status}")

@@ -311,11 +311,13 @@ class ComfyV2Client:
         if code == "deployment_stopped":
             return EngineUnavailable(f"the deployment at {self.name} is stopped; start it there")
         if status == 404:
-            return NotFound(f"{self.name} does not have it")
+            return NotFound(f"{self.name} does not have what was asked for (it answered 404)")
         if status == 413:
             return WorkflowRejected("the server does not accept an upload of this size")
         if 300 <= status < 400:
-            return EngineUnavailable(f"{self.name} redirects elsewhere; put that address in COMFY_URLS")
+            return EngineUnavailable(
+                f"{self.name} redirects to another address; put the right one in COMFY_URLS"
+            )
         return EngineUnavailable(f"{self.name} answered {status} ({said})")
 
     def _refused(self, error: ApiError, titles: Mapping[str, str], written: Sequence[str]) -> GenerationError:

@@ -117,7 +117,7 @@ class ModelFolder:
         try:
             await self.keep_table(await asyncio.to_thread(packed, known))
         except StoreError as error:
-            logger.warning("Could not keep the node table of a server: %s", error, extra={"engine": server})
+            logger.warning("Could not store the node table of a server: %s", error, extra={"engine": server})
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 

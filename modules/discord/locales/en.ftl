@@ -129,16 +129,16 @@ status-expected = Expected { $when ->
         [soon] any moment now
        *[other] { $when }
     }.
-status-no-server = No GPU is online right now. Your place is kept.
-status-starting = A GPU is starting, which takes about { $seconds } s. Your place is kept.
+status-no-server = No GPU is online right now. Pictures in the queue keep their place.
+status-starting = A GPU is starting, which takes about { $seconds } s. Pictures in the queue keep their place.
 status-stranded = No GPU has { $model } any more. If that does not change, this request will fail { $when }.
-status-paused = The queue is paused right now. Your place is kept.
+status-paused = The queue is paused right now. Pictures in the queue keep their place.
 status-started = Making **#{ $number }** · started { $since }
 status-steps = { $bar } step { $step } of { $steps }
 status-retrying = **#{ $number }**: { $why ->
         [server] the GPU server failed. A working server will make the picture
         [server-none] the GPU server failed, and no other one can make it right now. The picture waits until one can
-        [lacks] that GPU server is missing something this model needs. A server that has it will make the picture
+        [lacks] the GPU server is missing something this model needs. A server that has it will make the picture
         [lacks-none] the GPU server is missing something this model needs, and no other one has it right now. The picture waits until one does
         [size] the GPU ran out of memory. Trying again with fewer pictures at once
         [size-alone] the GPU ran out of memory. Trying again
@@ -567,7 +567,7 @@ error-bad-source-image = { $problem ->
 error-bad-mask = { $problem ->
         [size] The mask must have the same width and height as the picture.
         [nothing] The mask marks nothing: make the part that should change white or transparent.
-        [outside] The part that should change is cut off when the picture is brought to the size of the result. Crop the picture, or choose another aspect in { COMMAND("imagine") }.
+        [outside] The part that should change is cut off when the picture is resized and cropped to the size of the result. Crop the picture yourself, or choose another aspect in { COMMAND("imagine") }.
        *[everything] The mask marks the whole picture, so nothing of it would be left. Mark only a part.
     }
 error-bad-strength = The strength must be from 0.05 to 1, not { $strength }.

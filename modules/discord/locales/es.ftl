@@ -129,16 +129,16 @@ status-expected = Estará lista { $when ->
         [soon] de un momento a otro
        *[other] aproximadamente { $when }
     }.
-status-no-server = No hay ninguna GPU en línea en este momento. Conservas tu lugar.
-status-starting = Se está encendiendo una GPU; tarda unos { $seconds } s. Conservas tu lugar.
+status-no-server = No hay ninguna GPU en línea en este momento. Las imágenes en la cola conservan su lugar.
+status-starting = Se está encendiendo una GPU; tarda unos { $seconds } s. Las imágenes en la cola conservan su lugar.
 status-stranded = Ya no hay ninguna GPU que tenga { $model }. Si eso no cambia, esta petición fallará { $when }.
-status-paused = La cola está en pausa. Conservas tu lugar.
+status-paused = La cola está en pausa. Las imágenes en la cola conservan su lugar.
 status-started = Creando la **#{ $number }** · empezó { $since }
 status-steps = { $bar } paso { $step } de { $steps }
 status-retrying = **#{ $number }**: { $why ->
         [server] el servidor de GPU falló. La creará otro servidor que funcione
         [server-none] el servidor de GPU falló y ningún otro puede crearla en este momento. La imagen esperará hasta que uno pueda
-        [lacks] a ese servidor de GPU le falta algo que este modelo necesita. La creará un servidor que lo tenga
+        [lacks] al servidor de GPU le falta algo que este modelo necesita. La creará un servidor que lo tenga
         [lacks-none] al servidor de GPU le falta algo que este modelo necesita y ningún otro lo tiene en este momento. La imagen esperará hasta que uno lo tenga
         [size] la GPU se quedó sin memoria. Se intentará otra vez con menos imágenes a la vez
         [size-alone] la GPU se quedó sin memoria. Se intentará otra vez
@@ -570,7 +570,7 @@ error-bad-source-image = { $problem ->
 error-bad-mask = { $problem ->
         [size] La máscara debe tener el mismo ancho y alto que la imagen.
         [nothing] La máscara no marca nada: haz blanca o transparente la parte que deba cambiar.
-        [outside] La parte que debe cambiar queda cortada al llevar la imagen al tamaño del resultado. Recorta la imagen o elige otro formato en { COMMAND("imagine") }.
+        [outside] La parte que debe cambiar queda fuera cuando la imagen se ajusta y se recorta al tamaño del resultado. Recorta tú la imagen o elige otro formato en { COMMAND("imagine") }.
        *[everything] La máscara marca toda la imagen, así que no quedaría nada de ella. Marca solo una parte.
     }
 error-bad-strength = La fuerza debe estar entre 0,05 y 1, no { $strength }.

@@ -368,7 +368,7 @@ class SessionChannels:
     async def _delete(channel: discord.abc.GuildChannel) -> None:
         try:
             async with timeout(TIME_LIMIT):
-                await channel.delete(reason="unused private channel")
+                await channel.delete(reason="no longer needed")
         except discord.NotFound:
             return
         except DISCORD_ERRORS as error:

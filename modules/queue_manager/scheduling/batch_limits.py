@@ -87,7 +87,9 @@ class BatchLimits:
     def notes(self) -> tuple[str, ...]:
         """Sentences for the operator about what was learned."""
         reasons = {model: self.why_alone(model) for model in self.models()}
-        return tuple(f"{model} runs one by one here: {why}" for model, why in reasons.items() if why)
+        return tuple(
+            f"{model} makes pictures one by one here: {why}" for model, why in reasons.items() if why
+        )
 
     def out_of_memory(self, model: str, rows: int) -> int:
         """A run of ``rows`` did not fit. Returns the new limit, at least one: other programs may free

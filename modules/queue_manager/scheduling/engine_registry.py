@@ -142,7 +142,9 @@ class EngineRegistry:
         """Stop fusing ``model`` on the engine, until its template, the node pack or the server changes."""
         if engine.limits.why_alone(model) is None:
             engine.limits.run_alone(model, why)
-            log.warning("%s runs one by one from now on: %s", model, why, extra={"engine": engine.name})
+            log.warning(
+                "%s makes pictures one by one from now on: %s", model, why, extra={"engine": engine.name}
+            )
             self.on_change(engine)
 
     def suspect(self, engine: EngineState, jobs: Sequence[Job], error: GenerationError) -> bool:

@@ -70,7 +70,7 @@ class ColdStart:
                 try:
                     await self.keep(self.learned)
                 except StoreError as error:
-                    log.warning("Could not keep how long a server takes to start: %s", error)
+                    log.warning("Could not store how long a server takes to start: %s", error)
             self._seen_begin = True
         elif self._since is None:
             self._since = self.clock.now()

@@ -81,7 +81,11 @@ class HealthServer:
         listening = None
         try:
             if not await _listens(runner, host, port):
-                log.warning("METRICS_PORT: %s:%d is in use; nothing is served until it is free", host, port)
+                log.warning(
+                    "METRICS_PORT: %s:%d is in use; no status page and no metrics until it is free",
+                    host,
+                    port,
+                )
                 listening = asyncio.create_task(_listen_later(runner, host, port), name="health-server")
             yield int(runner.addresses[0][1]) if runner.addresses else port
         finally:

@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modules.queue_manager.jobs import Job, JobId
-from modules.queue_manager.ports import Clock, Delivered, Finished, JobEvent, Progressed, Queued, Started
+from modules.queue_manager.ports import (
+    Cancelled,
+    Clock,
+    Delivered,
+    Finished,
+    JobEvent,
+    Progressed,
+    Queued,
+    Started,
+)
 from modules.queue_manager.status import EngineStatus, QueueStatus
 
 WINDOW_SECONDS = 1800.0
@@ -77,7 +86,7 @@ class StatusHistory:
         elif isinstance(event, Delivered):
             self._queued_at.pop(event.job.id, None)
         else:
-            self._over(event.job.id, ended=self.clock.unix(), good=False)
+            self._over(event.job.id, ended=self.clock.unix(), good=isinstance(event, Cancelled))
         self._sample()
 
     def _begun(self, job: Job, engine: str, size: int) -> None:

@@ -148,7 +148,10 @@ def _server_url(text: str) -> str:
     if ";" in text or any(character.isspace() for character in text):
         raise ValueError("addresses must be separated by commas; write http://one:8188,http://two:8188")
     if "://" not in text:
-        raise ValueError(f"{_shown(text)} lacks http:// or https://; write {_shown('http://' + text)}")
+        fix = f"write {_shown('http://' + text)}"
+        if "@" in text:
+            fix = "write http://host:port, and put name:password in COMFY_API_KEY"
+        raise ValueError(f"{_shown(text)} lacks http:// or https://; {fix}")
     parts = _split(text)
     if parts.scheme not in ("http", "https", "dns+http") and not is_elastic(parts.scheme):
         raise ValueError(

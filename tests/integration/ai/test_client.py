@@ -108,7 +108,7 @@ async def test_a_key_follows_no_redirect() -> None:
             raise web.HTTPTemporaryRedirect(f"{target}{request.path}?key=1")
 
         async with client_of(redirecting, api_key="secret") as client:
-            with pytest.raises(EngineUnavailable, match=f"redirects to {target}/system_stats: put that"):
+            with pytest.raises(EngineUnavailable, match=f"redirects to {target}: if ComfyUI is there"):
                 await client.system_stats()
             assert seen == []
             with pytest.raises(EngineUnavailable):

@@ -214,6 +214,26 @@ async def test_servers_that_came_and_went_are_not_remembered_for_ever() -> None:
     assert len(shown["batches"]) == 1
 
 
+async def test_a_cancelled_picture_does_not_make_its_run_a_failed_one() -> None:
+    kept = StatusHistory(
+        clock=SteppedClock(1000.0),
+        queue=lambda: QueueStatus(
+            waiting=0, taken=0, running=0, arriving=0, users=0, paused=False, closed_because=None
+        ),
+        engines=lambda: [engine()],
+    )
+    one, other = job(1, user=1), job(2, user=2)
+    for each in (one, other):
+        await kept.on_event(Started(job=each, engine="gpu-1:8188", batch_size=2))
+    await kept.on_event(Cancelled(job=one, by=1))
+    report = RunReport(engine="gpu-1:8188", batch_size=2, started_at=1000.0, ended_at=1002.0)
+    await kept.on_event(
+        Finished(job=other, picture=Picture(data=b"", media_type="image/png", size=SIZE), report=report)
+    )
+    (shown,) = kept.snapshot()["engines"]  # type: ignore[misc]
+    assert [batch["good"] for batch in shown["batches"]] == [True]
+
+
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
 async def test_an_address_that_is_not_this_machines_is_told_by_the_settings_name(host: str) -> None:
     with pytest.raises(BadSettings, match=f"METRICS_PORT: {host}:9100 cannot be used .* METRICS_HOST"):

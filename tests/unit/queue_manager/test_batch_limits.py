@@ -102,7 +102,7 @@ def test_what_cannot_be_fused_runs_alone_until_its_version_changes(version: str,
     limits.tell({"mine": 4, "flux": 4}, versions={"mine": "1"})
     limits.run_alone("mine", "its sampler is not one of ComfyUI's own")
     assert (limits.of("mine"), limits.of("flux")) == (1, 4)
-    assert limits.notes() == ("mine runs one by one here: its sampler is not one of ComfyUI's own",)
+    assert limits.notes() == ("mine makes pictures one by one here: its sampler is not one of ComfyUI's own",)
 
     again = BatchLimits(kept)
     again.tell({"mine": 4, "flux": 4}, versions={"mine": version})
@@ -116,7 +116,7 @@ def test_a_model_that_failed_its_check_runs_one_by_one_until_it_is_checked_again
     limits.tell({"flux": 4, "z-image": 4}, checks={"flux": failed})
     assert (limits.of("flux"), limits.of("z-image")) == (1, 4)
     assert limits.why_alone("flux") == "its pictures differ"
-    assert limits.notes() == ("flux runs one by one here: its pictures differ",)
+    assert limits.notes() == ("flux makes pictures one by one here: its pictures differ",)
     passed = FusionCheck(version="1", checked_at=6.0, gain=2.1, rows=4)
     limits.tell({"flux": 4, "z-image": 4}, checks={"flux": passed})
     assert limits.of("flux") == 4

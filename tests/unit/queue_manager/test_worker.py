@@ -178,7 +178,7 @@ def test_a_refusal_of_the_node_pack_costs_no_job_and_is_remembered() -> None:
         assert any(isinstance(event, Requeued) for event in house.ear.events) == first
         (status,) = house.fleet.engines()
         assert status.notes == (
-            "flux runs one by one here: FusedModel: input model: a patch is not known to be exact.",
+            "flux makes pictures one by one here: FusedModel: input model: a patch is not known to be exact.",
         )
         await house.fleet.aclose(60.0)
         await house.manager.settle(5.0)

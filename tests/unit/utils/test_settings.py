@@ -112,8 +112,9 @@ def test_a_wrong_address_is_told_with_its_fix(text: str, words: str) -> None:
     assert words in line
 
 
-def test_a_password_in_an_address_is_refused_without_being_repeated() -> None:
-    (line,) = faults({**NEEDED, "COMFY_URLS": "http://me:hunter2@a:1"})
+@pytest.mark.parametrize("text", ["http://me:hunter2@a:1", "me:hunter2@a:1"])
+def test_a_password_in_an_address_is_refused_without_being_repeated(text: str) -> None:
+    (line,) = faults({**NEEDED, "COMFY_URLS": text})
     assert "hunter2" not in line
     assert "COMFY_API_KEY" in line
 

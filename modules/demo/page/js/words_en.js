@@ -10,7 +10,7 @@ export default {
   'user.switch': 'Switch user',
   'user.you': 'You are',
   'user.admin': 'admin',
-  'user.switching': 'Each person sees only their own channels.',
+  'user.switching': 'Members see only their own private channel; an admin sees them all.',
   'locale.label': 'Discord language',
   'theme.toggle': 'Light or dark',
   'greet.title': 'Say what you want to see',

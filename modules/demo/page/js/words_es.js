@@ -10,7 +10,7 @@ export default {
   'user.switch': 'Cambiar de usuario',
   'user.you': 'Eres',
   'user.admin': 'admin',
-  'user.switching': 'Cada persona ve solo sus canales.',
+  'user.switching': 'Cada miembro ve solo su propio canal privado; un admin los ve todos.',
   'locale.label': 'Idioma de Discord',
   'theme.toggle': 'Claro u oscuro',
   'greet.title': 'Di qué quieres ver',
