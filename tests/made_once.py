@@ -6,7 +6,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from fluent.runtime import FluentResource
+from fluent.runtime import FluentResource, bundle
+from fluent.runtime.prepare import Compiler
 from sqlalchemy import Connection
 
 from modules.discord.ui import translations
@@ -14,8 +15,10 @@ from modules.utils.database import schema
 
 
 def read_sentences_once() -> None:
-    """From now on, `Translations.load` does not parse a text that it has parsed before."""
+    """From now on, a text or sentence of a catalogue that was parsed or compiled before is not again."""
     translations.FluentResource = functools.cache(FluentResource)  # type: ignore[assignment,attr-defined]
+    compiler = functools.cache(Compiler())  # what it makes of a sentence knows no bundle
+    bundle.Compiler = lambda: compiler  # type: ignore[assignment,misc]
 
 
 def migrate_once() -> None:

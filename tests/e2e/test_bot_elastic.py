@@ -144,6 +144,7 @@ async def test_a_bot_that_is_killed_finds_its_run_again(kind: str, tmp_path: Pat
             assert there.runs == 1
 
 
+@pytest.mark.long
 async def test_nothing_is_bought_while_the_own_gpu_suffices(tmp_path: Path) -> None:
     async with elastic(tmp_path, "cloud") as there:
         there.write("jobs=8&after=60&models=flux+z-image", own=True, MAX_JOBS_PER_USER="20")

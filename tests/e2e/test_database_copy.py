@@ -22,6 +22,7 @@ def _queued(words: str, message: Payload) -> bool:
     return not has_picture(message) and words in text_of(message)
 
 
+@pytest.mark.long
 async def test_the_queue_goes_on_in_the_other_database(tmp_path: Path, postgres: Postgres) -> None:
     new = postgres.url(postgres.new_database())
     async with staged(tmp_path, timing=Timing(step=0.02, row=0.01)) as stage:

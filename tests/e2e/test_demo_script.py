@@ -60,6 +60,7 @@ async def test_the_script_tells_who_asks_for_what_and_what_is_made_in_one_run(tm
     assert len(asks) + len(runs) + len(refused) == len(lines)
 
 
+@pytest.mark.long
 async def test_every_request_of_the_script_ends_as_it_should_and_is_there_for_machines(
     tmp_path: Path,
 ) -> None:

@@ -244,7 +244,7 @@ async def test_a_process_that_waits_for_discord_is_alive_and_says_what_it_waits_
         assert await bot.end() == 0
 
 
-@pytest.mark.parametrize("how", ["cloudflare", "global"])
+@pytest.mark.parametrize("how", ["cloudflare", pytest.param("global", marks=pytest.mark.long)])
 async def test_a_refused_login_waits_as_it_is_told(stage: Stage, how: Block) -> None:
     stage.discord.faults.block(how, 12.0)
     async with run_bot(stage.env_file) as bot:

@@ -99,6 +99,7 @@ async def test_on_a_file_the_second_takes_over_at_once(tmp_path: Path) -> None:
         await both.all_delivered_once()
 
 
+@pytest.mark.long
 async def test_on_a_file_one_that_was_frozen_goes_on_when_it_wakes(tmp_path: Path) -> None:
     """Its lock is its own for as long as it lives, so the second one stays silent however long that is."""
     async with nursery(tmp_path) as start, pair(tmp_path, SqliteBooks(tmp_path), start) as both:
@@ -128,6 +129,7 @@ async def test_on_a_server_the_second_takes_over_within_ten_seconds(
         await both.all_delivered_once()
 
 
+@pytest.mark.long
 async def test_one_that_was_frozen_says_nothing_when_it_wakes(tmp_path: Path, postgres: Postgres) -> None:
     async with nursery(tmp_path) as start, pair(tmp_path, PostgresBooks(postgres), start) as both:
         began = time.monotonic()

@@ -244,7 +244,7 @@ def test_every_job_ends_once_whatever_happens(
         logging.getLogger("modules.queue_manager").propagate = True
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(more, marks=pytest.mark.long) for more in (1, 2))])
 def test_people_with_ever_full_queues_get_equal_shares(seed: int) -> None:
     """Jain's index (Jain, Chiu, Hawe 1984) over the pictures of ten people, one of them with 200 jobs."""
 

@@ -31,6 +31,7 @@ _WAVES = [
     ]
     for turns in range(14)
 ]
+_CELLS = list(zip(*_WAVES, strict=True))
 # without the very lowest, where a picture is strongest; the others hardly change when it is cropped a little
 _PLACES = sorted(
     ((x, y) for x in range(14) for y in range(14) if 3 <= x + y <= 13), key=lambda place: (sum(place), place)
@@ -62,12 +63,8 @@ def stamp(image: Image.Image, whose: int, making: int = 0) -> Image.Image:
         bit = bits >> (_BITS - 1 - index) & 1
         target = 2 * step * round((level * keeps / step - bit) / 2) + step * bit
         moves[y][x] = (target - level * keeps) * share
-    rows = [[_dot(line, column) for column in zip(*_WAVES, strict=True)] for line in moves]
-    field = bytes(
-        min(255, max(0, round(128 + _dot(down, column))))
-        for down in zip(*_WAVES, strict=True)
-        for column in zip(*rows, strict=True)
-    )
+    across = [[_dot(line, cell) for line in moves] for cell in _CELLS]
+    field = bytes(min(255, max(0, round(128 + _dot(cell, column)))) for cell in _CELLS for column in across)
     veil = Image.frombytes("L", (_SIDE, _SIDE), field).resize(image.size, Image.Resampling.BICUBIC)
     return Image.blend(image, Image.merge("RGB", (veil, veil, veil)), 1 / share)
 
@@ -112,4 +109,4 @@ def _frequencies(image: Image.Image) -> Iterable[float]:
 
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:
-    return math.fsum(map(mul, one, other))
+    return float(sum(map(mul, one, other)))
