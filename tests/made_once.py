@@ -17,7 +17,7 @@ from modules.utils.database import schema
 def read_sentences_once() -> None:
     """From now on, a text or sentence of a catalogue that was parsed or compiled before is not again."""
     translations.FluentResource = functools.cache(FluentResource)  # type: ignore[assignment,attr-defined]
-    compiler = functools.cache(Compiler())  # what it makes of a sentence knows no bundle
+    compiler = functools.cache(Compiler())  # its results fit any bundle
     bundle.Compiler = lambda: compiler  # type: ignore[assignment,misc]
 
 
