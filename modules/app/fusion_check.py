@@ -122,7 +122,7 @@ def _understood(
         raise BadSettings("--fusion takes at most one address and one model")
     for name in names:
         if name not in models:
-            raise BadSettings(f"There is no model {name!r} in flujos/; there are {', '.join(models)}")
+            raise BadSettings(f"There is no model {name!r} in flujos/; the models there: {', '.join(models)}")
     try:
         (url,) = server_urls(urls[0]) if urls else (None,)
     except ValueError as fault:

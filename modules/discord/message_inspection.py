@@ -414,9 +414,11 @@ class _Trial:
                 await self._post(_of_bytes(limit + 1))
             except TooLarge as error:
                 return _words(error)
-            raise _Otherwise("Discord takes it")
+            raise _Otherwise("Discord accepts it")
 
-        await self._holds(f"a file of {largest} bytes is taken", fits(), f"large pictures would fail; {TELL}")
+        await self._holds(
+            f"a file of {largest} bytes is accepted", fits(), f"large pictures would fail; {TELL}"
+        )
         if not boosted:
             belief = f"a file of {limit + 1} bytes is refused as too large"
             await self._holds(belief, exceeds(), f"the bot would shrink pictures needlessly; {TELL}")
@@ -439,7 +441,10 @@ class _Trial:
         asked, refused = len(self.answers.all), [each for each in self.answers.all if each.status == 429]
         if refused:
             scopes = {answer.headers.get("X-RateLimit-Scope", "unknown") for answer in refused}
-            what = f"{len(refused)} of {asked} requests were rate-limited (429, {', '.join(sorted(scopes))})"
+            were = "was" if len(refused) == 1 else "were"
+            what = (
+                f"{len(refused)} of {asked} requests {were} rate-limited (429, {', '.join(sorted(scopes))})"
+            )
             self._tell("hint", what, f"does anything else use this token? If not, {TELL}")
         else:
             self._tell("ok", f"none of {asked} requests was rate-limited (429)")

@@ -497,7 +497,9 @@ class QueueManager:
         return jobs
 
     def _remember(self, engine: str, model: str, learned: Learned) -> None:
-        self._spawn(self._write_learned(engine, model, learned), f"remember {model} on {engine}")
+        self._spawn(
+            self._write_learned(engine, model, learned), f"Storing what was learned about {model} on {engine}"
+        )
 
     async def _write_learned(self, engine: str, model: str, learned: Learned) -> None:
         try:

@@ -77,7 +77,7 @@ async def test_commands_are_registered_once_and_cleared_and_synced_on_demand(
         async with bot_on(server, tmp_path) as stand:
             admin = await SimulatedUser.connect(server.url, server.user("admin").id)
             stand.people.append(admin)
-            await says(stand, admin, f"<@{server.bot.id}> sync", "slash commands are now registered")
+            await says(stand, admin, f"<@{server.bot.id}> sync", "commands are now registered")
             await admin.until(lambda: len(admin.commands) > 10)
 
 

@@ -60,7 +60,7 @@ async def test_a_channel_deleted_while_the_picture_is_made_is_replaced(tmp_path:
         stand.server.delete_channel(int(first))
         result = await result_for(ana, "a lake")
         assert result["channel_id"] != first
-        assert "Your old channel is gone" in text_of(result)
+        assert "Your old channel could not be used" in text_of(result)
         assert (await result_for(ben, "a lake"))["channel_id"] == await session_of(ben)
 
 

@@ -62,7 +62,7 @@ async def test_a_lost_answer_while_a_channel_is_replaced_sends_nobody_a_direct_m
         stand.server.delete_channel(channel)
         result = await result_for(ana, "a lake")
         assert int(result["channel_id"]) in stand.server.guild.channels
-        assert "Your old channel is gone" in text_of(result)
+        assert "Your old channel could not be used" in text_of(result)
 
 
 async def test_an_interaction_that_comes_twice_counts_once(

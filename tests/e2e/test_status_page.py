@@ -62,7 +62,7 @@ async def test_each_state_is_said_in_words_and_nothing_from_outside_becomes_mark
                 ("standby", "Standing by: another process uses this database"),
                 ("not connected to Discord", "Not connected to Discord"),
                 ("paused by an administrator", "Paused by an administrator"),
-                ("no ComfyUI answers", "No ComfyUI server answers"),
+                ("no ComfyUI answers", "No GPU is available right now"),
                 ("the queue is closed: shutting-down", "Stopping"),
                 ("Discord cannot be reached (getaddrinfo failed)",) * 2,
                 ("something new", "Something new"),

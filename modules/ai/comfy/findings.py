@@ -134,8 +134,8 @@ def about_attention(server: str, flag: str) -> Finding:
 
 def about_memory(server: str, name: str, needed_gb: float, memory_gb: float) -> Finding:
     """The card says that not even one picture fits."""
-    what = f"{server} has {memory_gb:.1f} GB, and the card of {name} asks for {needed_gb:.1f} GB"
-    return Finding(level="hint", what=what, fix="expect it to be slow, or correct the card")
+    what = f"{server} has {memory_gb:.1f} GB, and the model card of {name} asks for {needed_gb:.1f} GB"
+    return Finding(level="hint", what=what, fix="expect it to be slow, or correct [memory] in the model card")
 
 
 def about_model(server: str, name: str, limit: int, why_alone: str | None, *, untried: bool) -> Finding:

@@ -49,8 +49,8 @@ def _missing_roles(card: ModelCard) -> Iterator[str]:
         yield f"roles.negative is missing, and negative is {card.negative!r}"
     if len(card.places("output")) > 1:
         yield "roles.output: one place only"
-    if len(card.places("sources")) != card.source_count[1]:
-        yield f"roles.sources: {card.source_count[1]} are needed, as source_count says"
+    if len(card.places("sources")) != (count := card.source_count[1]):
+        yield f"roles.sources: {count} {'is' if count == 1 else 'are'} needed, as source_count says"
     if bool(card.places("width")) != bool(card.places("height")):
         yield "roles.width and roles.height go together"
 

@@ -291,7 +291,7 @@ class FieldTable:
     def whole(self, name: str, least: int, most: int, *, default: int | None = None) -> int:
         value = self.get(name, int, default)
         if not least <= value <= most:
-            raise BadCard(f"{self._path}{name}: {value} is not from {least} to {most}")
+            raise BadCard(f"{self._path}{name}: {value} is not a whole number from {least} to {most}")
         return value
 
     def number(self, name: str, least: float, most: float, *, default: float | None = None) -> float:

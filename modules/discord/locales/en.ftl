@@ -57,7 +57,7 @@ command-history = history
 command-settings = settings
     .description = Your model, shape, style and language, and where your pictures go
     .model = model
-    .model-description = The model that comes first in your lists and is used when you name none
+    .model-description = The model for new pictures: first in your lists, and used when you name none
 command-forget = forget
     .description = Erase your prompts, pictures and settings
 command-help = help
@@ -201,8 +201,8 @@ details-metadata = { $there ->
        *[other] The file contains your prompt, the seed and the model.
     }
 result-number = **#{ $number }**
-result-reencoded = Compressed to fit this server's file size limit.
-result-moved = Your old channel is gone; this is a new one.
+result-reencoded = Compressed to fit Discord's file size limit.
+result-moved = Your old channel could not be used; this is a new one.
 result-direct = Your channel could not be used, so here is your picture.
 shared-by = By { $name }
 
@@ -438,12 +438,12 @@ admin-argument-missing = { $command } needs { $argument ->
 admin-argument-wrong = { $command } does not understand what you wrote after it. To name a person, mention them or write their ID.
 admin-only = Only administrators can do this.
 admin-synced = { $count ->
-        [one] One slash command is now registered in this server.
-       *[other] { $count } slash commands are now registered in this server.
+        [one] One command is now registered in this server.
+       *[other] { $count } commands are now registered in this server.
     }
 admin-cleared = This bot's slash commands have been removed, globally and in this server. The queue is not affected. `!sync` brings them back.
 admin-guild-id = This server's ID is `{ $id }`.
-admin-paused = Paused: no more pictures start. Those being made will be finished; those waiting keep their place.
+admin-paused = Paused: pictures that a GPU has already taken will still be made; those waiting keep their place.
 admin-resumed = The queue is running again.
 admin-draining = { $gpu } will finish what it is doing and get nothing more. { COMMAND("admin reload") } brings it back.
 admin-no-gpu = There is no GPU with that name. The GPUs are: { $names }.
@@ -522,7 +522,7 @@ admin-gpu-checked = { $model } (checked on { $when }, { $rows ->
     })
 admin-gpu-missing = Missing model file: { $name }
 admin-gpu-error = Last error: { $error }
-admin-no-gpus = No GPU is configured.
+admin-no-gpus = No GPU is in use: all were drained, or no server was found at the addresses in COMFY_URLS. { COMMAND("admin reload") } brings drained GPUs back.
 admin-limits-everybody = Everyone: { $jobs } at once, { $daily ->
         [0] no daily limit
        *[other] { $daily } per day
@@ -585,7 +585,12 @@ error-no-starts = No model here can start from a picture.
 error-no-masks = No model here can change just part of a picture.
 error-no-source-image = Attach the picture you want to change: you have no earlier one.
 error-source-count = { $model } needs this many pictures: { $count }.
-error-unknown-model = There is no model called { $model }. Choose one from the list.
+error-unknown-model = { $model ->
+        [no-imagine] No model here can make a picture from a description.
+        [no-edit] No model here can change a picture.
+        [no-upscale] No model here can upscale a picture.
+       *[other] There is no model called { $model }. Choose one from the list.
+    }
 error-lora-unavailable = No GPU that runs { $model } has { $lora } right now. Choose another LoRA or none, or try again later.
 error-unknown-lora = There is no LoRA called { $lora }. Choose one from the list.
 error-lora-roles = None of your roles may use { $lora }. Choose another LoRA.

@@ -57,7 +57,7 @@ command-history = historial
 command-settings = ajustes
     .description = Tu modelo, formato, estilo e idioma, y dónde recibes tus imágenes
     .model = modelo
-    .model-description = El modelo que aparece primero y se usa si no eliges otro
+    .model-description = El modelo para imágenes nuevas: aparece primero y se usa si no eliges otro
 command-forget = olvidar
     .description = Borra tus prompts, imágenes y ajustes
 command-help = ayuda
@@ -201,8 +201,8 @@ details-metadata = { $there ->
        *[other] El archivo contiene tu prompt, la semilla y el modelo.
     }
 result-number = **#{ $number }**
-result-reencoded = Comprimida para no superar el límite de tamaño de archivo de este servidor.
-result-moved = Tu canal anterior ya no existe; este es nuevo.
+result-reencoded = Comprimida para no superar el límite de tamaño de archivo de Discord.
+result-moved = Tu canal anterior no se pudo usar; este es nuevo.
 result-direct = Tu canal no se pudo usar, así que aquí tienes tu imagen.
 shared-by = De { $name }
 
@@ -443,7 +443,7 @@ admin-synced = { $count ->
     }
 admin-cleared = Se quitaron los comandos de este bot, los globales y los de este servidor. Esto no afecta a la cola. `!sync` los vuelve a poner.
 admin-guild-id = El ID de este servidor es `{ $id }`.
-admin-paused = En pausa: no empieza ninguna imagen más. Las que se están creando se terminarán; las que esperan conservan su lugar.
+admin-paused = En pausa: las imágenes que ya tomó una GPU se terminarán; las que esperan conservan su lugar.
 admin-resumed = La cola vuelve a funcionar.
 admin-draining = { $gpu } terminará lo que está haciendo y no recibirá nada más. Con { COMMAND("admin reload") } se vuelve a usar.
 admin-no-gpu = No hay ninguna GPU con ese nombre. Las GPU son: { $names }.
@@ -525,7 +525,7 @@ admin-gpu-checked = { $model } (comprobado el { $when }, { $rows ->
     })
 admin-gpu-missing = Falta un archivo de modelo: { $name }
 admin-gpu-error = Último error: { $error }
-admin-no-gpus = No hay ninguna GPU configurada.
+admin-no-gpus = No hay ninguna GPU en uso: se vaciaron todas, o no se encontró ningún servidor en las direcciones de COMFY_URLS. Con { COMMAND("admin reload") } se vuelven a usar las vaciadas.
 admin-limits-everybody = Todos: { $jobs } a la vez, { $daily ->
         [0] sin límite diario
        *[other] { $daily } al día
@@ -588,7 +588,12 @@ error-no-starts = Aquí ningún modelo puede partir de una imagen.
 error-no-masks = Aquí ningún modelo puede cambiar solo una parte de una imagen.
 error-no-source-image = Adjunta la imagen que quieres cambiar: no tienes ninguna anterior.
 error-source-count = { $model } necesita este número de imágenes: { $count }.
-error-unknown-model = No hay ningún modelo llamado { $model }. Elige uno de la lista.
+error-unknown-model = { $model ->
+        [no-imagine] Aquí ningún modelo puede crear una imagen a partir de una descripción.
+        [no-edit] Aquí ningún modelo puede modificar una imagen.
+        [no-upscale] Aquí ningún modelo puede ampliar una imagen.
+       *[other] No hay ningún modelo llamado { $model }. Elige uno de la lista.
+    }
 error-lora-unavailable = En este momento, ninguna GPU que use { $model } tiene { $lora }. Elige otro LoRA o ninguno, o inténtalo más tarde.
 error-unknown-lora = No hay ningún LoRA llamado { $lora }. Elige uno de la lista.
 error-lora-roles = Ninguno de tus roles puede usar { $lora }. Elige otro LoRA.

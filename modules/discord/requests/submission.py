@@ -236,7 +236,7 @@ def find_offer(offers: Sequence[ModelOffer], kind: Kind, name: str | None) -> Mo
     for offer in fitting:
         if wanted in (offer.name.casefold(), offer.label.casefold()):
             return offer
-    raise UnknownModel(model=(name or kind)[:80])
+    raise UnknownModel(model=(name or kind)[:80] if fitting else f"no-{kind}")
 
 
 def part_painters(

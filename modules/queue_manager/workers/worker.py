@@ -553,7 +553,11 @@ class GpuWorker:
         self._freed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             with about(*in_flight.aboard, run=in_flight.batch.id):
-                log.error("Following a run failed", exc_info=error, extra={"engine": self.engine.name})
+                log.error(
+                    "A run could not be followed to its end",
+                    exc_info=error,
+                    extra={"engine": self.engine.name},
+                )
             self._stop_serving()
             if not isinstance(error, StoreError):
                 self._runs.rescue(in_flight)

@@ -191,7 +191,8 @@ class Lease:
             if in_time:
                 left = self._safe_until - steady_seconds()
                 log.warning(
-                    "The database did not confirm that this process may go on (%s); it stops in %.1f s",
+                    "The database did not confirm that this process may go on (%s);"
+                    " the process stops in %.1f s",
                     error or "no answer",
                     left,
                 )

@@ -117,7 +117,7 @@ class Janitor(Store):
         if undelivered:
             numbers = ", ".join(f"#{row.number}" for row in undelivered)
             log.warning(
-                "Pictures that could not be delivered in %d days are removed: %s",
+                "Pictures that could not be delivered within HISTORY_DAYS (%d) are removed: %s",
                 self.retention.history_days,
                 numbers,
             )

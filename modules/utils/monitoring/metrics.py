@@ -172,7 +172,7 @@ class JobMetrics(Collector):
         for name, text, value in (
             ("queue_waiting", "Jobs that wait", queue.waiting),
             ("queue_taken", "Jobs on a server that has not begun them", queue.taken),
-            ("queue_running", "Jobs that are being made", queue.running),
+            ("queue_running", "Jobs that run", queue.running),
             ("queue_arriving", "Pictures on their way to people", queue.arriving),
             ("queue_users", "People with jobs", queue.users),
             ("queue_open", "1 while jobs are taken and served", float(taking)),

@@ -190,8 +190,8 @@ def _disagreements(found: Mapping[str, object]) -> list[str]:
     sizes, urls = found.get("max_batch_size"), found.get("comfy_urls")
     if isinstance(sizes, tuple) and isinstance(urls, tuple) and len(sizes) not in (1, len(urls)):
         faults.append(
-            f"MAX_BATCH_SIZE: has {len(sizes)} sizes for {len(urls)} addresses in COMFY_URLS; "
-            "write one for all, or one for each"
+            f"MAX_BATCH_SIZE: has {len(sizes)} sizes for {len(urls)} address{'es' * (len(urls) != 1)} "
+            "in COMFY_URLS; write one for all, or one for each"
         )
     if bool(found.get("discord_api_base")) != bool(found.get("discord_gateway_url")):
         faults.append(

@@ -215,7 +215,7 @@ async def test_a_server_that_is_fast_otherwise_goes_on_sharing_runs(flags: tuple
 
 async def test_a_memory_that_holds_not_even_one_picture_is_told() -> None:
     report = await report_of(ServerProfile(vram_total=4 * GIB, cache_lru=100))
-    assert "has 4.0 GB, and the card of flux asks for 6.0 GB: expect it to be slow" in told(report)
+    assert "has 4.0 GB, and the model card of flux asks for 6.0 GB: expect it to be slow" in told(report)
     assert report.limits["flux"] == 1
 
 

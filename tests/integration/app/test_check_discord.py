@@ -113,7 +113,7 @@ async def test_every_kind_of_message_holds_within_the_limits_while_the_bot_runs(
             "✓ a warning is posted",
             "✓ a result with several pictures is edited and keeps what the edit does not mention",
             "✓ a result with several pictures is found again as after a crash",
-            "✓ a file of 10485760 bytes is taken",
+            "✓ a file of 10485760 bytes is accepted",
             "✓ a file of 10485761 bytes is refused as too large (POST 413, 413 Request Entity Too Large",
             "✓ Discord's rate limits for messages in a channel: POST 5 in 1 s and PATCH 5 in",
             "requests was rate-limited (429)",
@@ -218,7 +218,8 @@ async def test_a_boosted_server_takes_more_and_a_channel_left_behind_is_deleted(
         told = await found_at(server)
         assert "✓ #fullet-check, left by an earlier check, is deleted" in told
         assert (
-            "✓ a file of 10485761 bytes is taken (POST 200, DELETE 204, the limit of this server is" in told
+            "✓ a file of 10485761 bytes is accepted (POST 200, DELETE 204, the limit of this server is"
+            in told
         )
         assert "• Messages: Discord's answers lack X-RateLimit-Limit" in told  # switched off there
         assert CHANNEL not in names(server)

@@ -256,7 +256,7 @@ async def test_an_address_of_comfy_api_v2_is_told_to_need_no_check(
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        (["nonsense"], "There is no model 'nonsense' in flujos/; there are flux"),
+        (["nonsense"], "There is no model 'nonsense' in flujos/; the models there: flux"),
         (["flux", "z-image"], "at most one address and one model"),
         (["ftp://gpu"], "does not begin with http://"),
         ([], "no server was found"),

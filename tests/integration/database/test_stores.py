@@ -386,7 +386,7 @@ async def test_an_undelivered_picture_is_removed_with_the_history_alone_and_not_
     wall.at += 20 * DAY
     await database.janitor.prune()
     assert await database.history.kept_for() == []
-    assert "could not be delivered in 30 days are removed: #1, #2" in caplog.text
+    assert "could not be delivered within HISTORY_DAYS (30) are removed: #1, #2" in caplog.text
 
 
 async def test_over_the_disks_limit_the_oldest_pictures_go_first(database: Database, wall: Wall) -> None:

@@ -96,7 +96,7 @@ def test_a_tiny_memory_still_takes_one() -> None:
         (('label = "FLUX.2 Klein"', "label = 3"), "label: 3 is given where a text in quotes is needed"),
         (('kind = "imagine"', 'kind = "paint"'), "kind: 'paint' is not one of imagine, edit, upscale"),
         (("steps = 4", "steps = 5"), "flux.toml: steps: 5, but the graph says 4 (node 9)"),
-        (("steps = 4", "steps = 0"), "flux.toml: steps: 0 is not from 1 to 10000"),
+        (("steps = 4", "steps = 0"), "flux.toml: steps: 0 is not a whole number from 1 to 10000"),
         (("steps = 4", "steps = true"), "flux.toml: steps: True is given where a whole number is needed"),
         (("steps = 4", "steps = 4\nstesp = 4"), "flux.toml: stesp: no such field"),
         (("[roles]", "[roles]\nprmpt = 1"), "flux.toml: roles.prmpt: no such field"),

@@ -190,6 +190,12 @@ def test_a_model_is_found_by_name_or_label() -> None:
         find_offer(offers, "edit", "flux")
 
 
+def test_where_no_model_edits_that_is_said_and_not_that_one_is_called_edit() -> None:
+    with pytest.raises(UnknownModel) as refused:
+        find_offer([offer("flux")], "edit", None)
+    assert Translations.load().error("en-US", refused.value) == "No model here can change a picture."
+
+
 @pytest.mark.parametrize(
     ("locale", "seconds", "speed"),
     [("en", None, "1 step"), ("es-419", None, "1 paso"), ("en", 0.2, "~1 s"), ("es-ES", 61.6, "~62 s")],

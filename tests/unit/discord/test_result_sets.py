@@ -310,7 +310,7 @@ def test_one_is_taken_out_and_the_last_takes_its_message_along() -> None:
 def test_what_there_is_to_say_of_the_pictures_stays_when_others_come(restarted: bool) -> None:
     stage = Stage(4)
     said = [
-        "Your old channel is gone.",
+        "Your old channel could not be used.",
         "#2: Compressed to fit.",
         "#3: The GPU server sent no picture.",
     ]

@@ -124,7 +124,7 @@ def test_batch_sizes_fit_the_addresses() -> None:
     assert settings.read({}, {**two, "MAX_BATCH_SIZE": "2, Auto"}).max_batch_size == (2, None)
     assert settings.read({}, {**two, "MAX_BATCH_SIZE": "3"}).max_batch_size == (3,)
     assert "3 sizes for 2 addresses" in faults({**two, "MAX_BATCH_SIZE": "1,2,3"})[0]
-    assert "3 sizes for 1 addresses" in faults({**NEEDED, "MAX_BATCH_SIZE": "1,2,3"})[0]
+    assert "3 sizes for 1 address" in faults({**NEEDED, "MAX_BATCH_SIZE": "1,2,3"})[0]
 
 
 @pytest.mark.parametrize(

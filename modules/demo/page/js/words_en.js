@@ -127,7 +127,7 @@ export default {
   'modal.files': 'Up to {n} files',
   'modal.sending': 'Sending…',
   'modal.failed': 'Something went wrong. Try again.',
-  'toast.channel': 'A private channel opened for you',
+  'toast.channel': 'A private channel opened',
   'toast.go': 'Go there',
   'toast.gone': '#{channel} is gone',
   'spoiler.show': 'Spoiler: show',

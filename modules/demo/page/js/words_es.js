@@ -127,7 +127,7 @@ export default {
   'modal.files': 'Hasta {n} archivos',
   'modal.sending': 'Enviando…',
   'modal.failed': 'Algo salió mal. Inténtalo otra vez.',
-  'toast.channel': 'Se abrió un canal privado para ti',
+  'toast.channel': 'Se abrió un canal privado',
   'toast.go': 'Ir allí',
   'toast.gone': '#{channel} ya no existe',
   'spoiler.show': 'Spoiler: mostrar',

@@ -19,7 +19,7 @@ unready-not-connected-to-discord = Not connected to Discord
 unready-discord-cannot-be-reached = Discord cannot be reached
 unready-discord-refuses-this-ip-address-for-now = Discord is refusing this IP address for now
 unready-paused-by-an-administrator = Paused by an administrator
-unready-no-comfyui-answers = No ComfyUI server answers
+unready-no-comfyui-answers = No GPU is available right now
 unready-the-queue-is-closed-shutting-down = Stopping
 unready-the-queue-is-closed-set-up = Not set up: write ALLOWED_GUILD_ID into .env
 unready-the-queue-is-closed-wrong-guild = ALLOWED_GUILD_ID is not one of the bot's servers
@@ -61,7 +61,7 @@ batch-running = running
 batch-done = done
 batch-failed = failed
 legend = the number in each bar is how many pictures that run makes
-no-gpus = There are no servers in COMFY_URLS
+no-gpus = No GPU is in use: all were drained, or no server was found at the addresses in COMFY_URLS
 
 ## The charts
 

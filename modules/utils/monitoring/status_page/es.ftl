@@ -18,7 +18,7 @@ unready-not-connected-to-discord = Sin conexión con Discord
 unready-discord-cannot-be-reached = No se puede conectar con Discord
 unready-discord-refuses-this-ip-address-for-now = Discord rechaza esta dirección IP por ahora
 unready-paused-by-an-administrator = Un administrador lo puso en pausa
-unready-no-comfyui-answers = Ningún servidor de ComfyUI responde
+unready-no-comfyui-answers = No hay ninguna GPU disponible en este momento
 unready-the-queue-is-closed-shutting-down = Deteniéndose
 unready-the-queue-is-closed-set-up = Sin configurar: escribe ALLOWED_GUILD_ID en .env
 unready-the-queue-is-closed-wrong-guild = ALLOWED_GUILD_ID no es uno de los servidores del bot
@@ -60,7 +60,7 @@ batch-running = en curso
 batch-done = terminada
 batch-failed = fallida
 legend = el número de cada barra es cuántas imágenes crea esa tanda
-no-gpus = No hay servidores en COMFY_URLS
+no-gpus = No hay ninguna GPU en uso: se vaciaron todas, o no se encontró ningún servidor en las direcciones de COMFY_URLS
 
 ## Las gráficas
 
