@@ -218,7 +218,9 @@ def _about_gallery(channels: Any, gallery: int, may_in: Callable[[Any], discord.
     channel = next((each for each in channels if each["id"] == str(gallery)), None)
     if channel is None:
         what = f"GALLERY_CHANNEL_ID={gallery} is not a channel of this server"
-        return _fault(what, "switch on Developer Mode in Discord, right-click the channel, Copy ID")
+        return _fault(
+            what, "switch on Developer Mode in Discord, right-click the channel, and choose Copy Channel ID"
+        )
     wanted = discord.Permissions(view_channel=True, send_messages=True, attach_files=True, embed_links=True)
     lacking = discord.Permissions(wanted.value & ~may_in(channel).value)
     if lacking.value:

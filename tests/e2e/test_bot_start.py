@@ -433,7 +433,9 @@ async def _ready(here: Live, ana: SimulatedUser) -> tuple[Payload, Image.Image]:
 
 async def _next(here: Live, ana: SimulatedUser, result: Payload, what: str, number: int) -> Image.Image:
     await answered_by_status(await more(ana, result, what))
-    made = await ana.wait_for_message(lambda m: bool(files_of(m)) and f"**#{number}** is ready." in text_of(m))
+    made = await ana.wait_for_message(
+        lambda m: bool(files_of(m)) and f"**#{number}** is ready." in text_of(m)
+    )
     assert "only part of it changed" in text_of(made)
     assert "Z-Image Turbo ·" in text_of(made)
     await here.stand.until(lambda: not here.stand.queue.active_jobs(ana.id))

@@ -77,7 +77,7 @@ def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: boo
     """A node or a file that the server does not have. ``models``: who needs it, and their workflow files;
     ``fetch``: the command that fetches it, if known."""
     names = ", ".join(models)
-    cannot = f"cannot run {names}" if fatal else f"can run {names} only one by one"
+    cannot = f"cannot run {names}" if fatal else f"can make pictures with {names} only one by one"
     files = " and ".join(f"flujos/{file}" for file in models.values())
     if lack.folder:
         use = "uses" if len(models) == 1 else "use"

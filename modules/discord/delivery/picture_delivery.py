@@ -103,7 +103,7 @@ class ChannelDelivery:
             except DiscordAway as error:
                 if self.clock.now() > give_up_at:
                     raise
-                log.warning("Discord cannot be reached, the picture waits: %s", error)
+                log.warning("Discord cannot be reached, so the picture waits: %s", error)
                 await self.clock.sleep(pauses.pause())
 
     async def _post(self, finished: Finished, to: _Destination, wanted: UserPreferences) -> Receipt:

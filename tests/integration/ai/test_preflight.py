@@ -136,7 +136,7 @@ async def test_an_incomplete_pack_fuses_what_it_can() -> None:
     report = await report_of(profile)
     assert report.limits == {"flux": 4, "flux_edit": 4, "upscale": 4, "z-image": 1}
     assert (
-        "can run z-image only one by one, because it lacks the node SigmasLikeKSampler: "
+        "can make pictures with z-image only one by one, because it lacks the node SigmasLikeKSampler: "
         "copy comfy_custom_nodes/fullet" in told(report)
     )
 

@@ -60,7 +60,7 @@ batch = { $model }, { $size } at once, { $time }, { $state }
 batch-running = running
 batch-done = done
 batch-failed = failed
-legend = the number in each bar is how many pictures that run makes
+legend = the number in each bar is how many pictures the run makes
 no-gpus = No GPU is in use: all were drained, or no server was found at the addresses in COMFY_URLS
 
 ## The charts
