@@ -111,7 +111,7 @@ class UserLimitReached(RequestRejected, message_key="error-user-limit"):
 
 
 class DailyLimitReached(RequestRejected, message_key="error-daily-limit"):
-    """The person has used today's pictures (fields: limit)."""
+    """More pictures in a day than the person may ask for (fields: limit, asked)."""
 
 
 class CoolingDown(RequestRejected, message_key="error-cooling-down"):

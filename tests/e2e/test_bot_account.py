@@ -436,9 +436,9 @@ async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its
         assert await counts(ana) == "1 waiting, 1 being made, for 2 people."
         assert (await page(ana))[2].startswith("**#1** is being made")
         await status_with(ana, "is ready; sending it")
-        await status_with(ben, "está lista; se está enviando")
+        await status_with(ben, "está lista, enviándola")
         assert await counts(ana) == "0 waiting, 0 being made, 2 being sent, for 2 people."
-        assert (await page(ben))[2] == "**#2** está lista; se está enviando."
+        assert (await page(ben))[2] == "**#2** está lista, enviándola."
         assert await counts(ben) == "0 en espera, 0 en proceso, 2 enviándose, para 2 personas."
         may_go.set()
         await result_for(ana, "a fir")
@@ -491,9 +491,14 @@ async def test_roles_raise_limits_and_what_fails_is_refunded(tmp_path: Path) -> 
             await ana.command("imagine", stand.general, model="flux", prompt="fine", count=2)
             await result_for(ana, "fine")
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
-            refused = await ana.command("imagine", stand.general, model="flux", prompt="one more")
-            limit = "You can make 2 pictures a day, and this request would go over that"
-            assert limit in text_of(await refused.reply())
+            for count, limit in (
+                (1, "You have used today's 2 pictures; the count resets"),
+                (2, "You can make 2 pictures a day, and this request would go over that"),
+            ):
+                refused = await ana.command(
+                    "imagine", stand.general, model="flux", prompt="one more", count=count
+                )
+                assert limit in text_of(await refused.reply())
             stand.queue.pause()
             allowed = await ben.command("imagine", stand.general, model="flux", prompt="many", count=4)
             assert "4 pictures are queued" in text_of(await allowed.reply())

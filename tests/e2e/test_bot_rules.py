@@ -181,7 +181,7 @@ async def test_blocks_and_the_pictures_of_a_day_outlive_the_process(tmp_path: Pa
         async with bot_on(server, tmp_path, limits=limits) as stand:
             ana, ben = await stand.person("member-1"), await stand.person("member-2")
             told = await (await ana.command("imagine", stand.general, model="flux", prompt="a bush")).reply()
-            assert "You can make one picture a day, and this request would go over that" in text_of(told)
+            assert "You have used your one picture for today; the count resets" in text_of(told)
             told = await (await ben.command("imagine", stand.general, model="flux", prompt="a bush")).reply()
             assert "You cannot ask for pictures here: an administrator has blocked you." in text_of(told)
 

@@ -610,10 +610,16 @@ error-user-limit = { $limit ->
         [one] you already have one.
        *[other] you already have { $active }.
     }
-error-daily-limit = { $limit ->
-        [one] You can make one picture a day
-       *[other] You can make { $limit } pictures a day
-    }, and this request would go over that; the count resets at midnight (UTC).
+error-daily-limit = { $asked ->
+        [one] { $limit ->
+            [one] You have used your one picture for today
+           *[other] You have used today's { $limit } pictures
+        }
+       *[other] { $limit ->
+            [one] You can make one picture a day, and this request would go over that
+           *[other] You can make { $limit } pictures a day, and this request would go over that
+        }
+    }; the count resets at midnight (UTC).
 error-cooling-down = Please wait { $seconds ->
         [one] one more second.
        *[other] { $seconds } more seconds.

@@ -146,7 +146,7 @@ status-retrying = **#{ $number }**: { $why ->
         [fusion] esta imagen no se puede crear junto con otras. Ahora se creará por separado
        *[nobody] algo falló. Se intentará otra vez
     }; conservas tu lugar.
-status-finishing = **#{ $number }** está lista; se está enviando.
+status-finishing = **#{ $number }** está lista, enviándola.
 status-restarting = **#{ $number }**: el bot se está reiniciando; conservas tu lugar.
 status-cancelled = **#{ $number }** se canceló.
 status-cancelled-by-other = Un administrador canceló **#{ $number }**.
@@ -613,10 +613,16 @@ error-user-limit = { $limit ->
         [one] ya tienes una.
        *[other] ya tienes { $active }.
     }
-error-daily-limit = { $limit ->
-        [one] Puedes crear una imagen al día
-       *[other] Puedes crear { $limit } imágenes al día
-    }, y con esta petición pasarías ese límite; el contador se reinicia a medianoche (UTC).
+error-daily-limit = { $asked ->
+        [one] { $limit ->
+            [one] Ya has usado tu única imagen de hoy
+           *[other] Ya has usado tus { $limit } imágenes de hoy
+        }
+       *[other] { $limit ->
+            [one] Puedes crear una imagen al día, y esta petición supera ese límite
+           *[other] Puedes crear { $limit } imágenes al día, y esta petición supera ese límite
+        }
+    }; el contador se reinicia a medianoche (UTC).
 error-cooling-down = Espera { $seconds ->
         [one] un segundo más.
        *[other] { $seconds } segundos más.

@@ -150,7 +150,7 @@ class Submissions:
         try:
             if limit is not None:
                 if not await self.members.spend(person.user_id, day, image_request.count, limit):
-                    raise DailyLimitReached(limit=limit)
+                    raise DailyLimitReached(limit=limit, asked=image_request.count)
                 spent = image_request.count
             return await self._submit(person, requests, sources, allowance)
         except BaseException:

@@ -59,7 +59,8 @@ def snowflake(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 15 <= len(text) <= 20):
         raise ValueError(
             f"{_shown(text)} is not a Discord ID (15 to 20 digits); "
-            "switch on Developer Mode in Discord, right-click the server, channel or role, choose Copy … ID"
+            "switch on Developer Mode in Discord, right-click the server, channel or role, "
+            "and choose Copy … ID"
         )
     return int(text)
 
