@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread the files whose tests mostly wait for a whole bot among those whose tests calculate."""
     kinds: dict[bool, dict[Path, list[pytest.Item]]] = {True: {}, False: {}}
     for item in items:
-        kinds["e2e" in item.path.parts].setdefault(item.path, []).append(item)
+        kinds[item.nodeid.startswith("tests/e2e/")].setdefault(item.path, []).append(item)
     places = {
         path: (place / len(files), path) for files in kinds.values() for place, path in enumerate(files)
     }

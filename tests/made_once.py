@@ -30,7 +30,7 @@ def migrate_once() -> None:
         if not (fresh and made):
             upgrade(connection)
             if fresh:
-                made.extend(_statements(connection))
+                made[:] = list(_statements(connection))
             return
         for statement, values in made:
             connection.exec_driver_sql(statement, values)

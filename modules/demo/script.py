@@ -192,7 +192,7 @@ def _last_words(told: Mapping[str, Any]) -> str:
         return f"{bad}; {pictures} {were} made, in {told['folder']}"
     made = f"{pictures} for {_counted(told['people'], 'person', 'people')} in {told['seconds']:.0f} s"
     runs = _counted(told["runs"], "run", "runs")
-    return f"Every request ended as it should: {made}, made in {runs}; they are in {told['folder']}"
+    return f"Every request ended as it should: {made}, made in {runs}, in {told['folder']}"
 
 
 def _counted(count: int, one: str, many: str) -> str:

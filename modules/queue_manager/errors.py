@@ -90,6 +90,10 @@ class UnknownModel(RequestRejected, message_key="error-unknown-model"):
     """No card of this name and kind (fields: model)."""
 
 
+class NoModelFor(UnknownModel, message_key="error-no-model"):
+    """No model makes pictures of this kind (fields: kind)."""
+
+
 class ModelUnavailable(RequestRejected, message_key="error-model-unavailable"):
     """There is a card, but no living server has what it needs (fields: model)."""
 

@@ -293,7 +293,7 @@ async def test_status_tells_the_times_once_they_are_known(tmp_path: Path) -> Non
             "1 waiting, 1 about to start, 0 being made, for one person.\n"
             "The last picture in line is expected any moment now."
         )
-        assert re.match(r"\*\*gpu-1\*\* busy · one picture, [01]\.\d s each\n[▰▱]{10} busy \d+%", gpus)
+        assert re.match(r"\*\*gpu-1\*\* busy · one picture, [01]\.\d s\n[▰▱]{10} busy \d+%", gpus)
 
 
 async def test_an_administrator_finds_who_made_a_shared_picture(tmp_path: Path) -> None:

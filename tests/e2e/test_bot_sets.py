@@ -126,6 +126,22 @@ async def test_one_picture_of_a_set_is_deleted_and_the_others_stay(tmp_path: Pat
         assert ana.message(result["id"]) is None
 
 
+async def test_a_set_whose_message_somebody_deletes_meanwhile_is_deleted_all_the_same(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, limits=MANY, rate_limits=False) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="a fleet", seed=1, count=2)
+        result = await set_for(ana, "a fleet", 2)
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        question = await (await more(ana, result, "delete")).reply()
+        (yes,) = components_of({"components": question["components"][0]["components"]})
+        (shown,) = [
+            each for each in stand.server.messages(int(result["channel_id"])) if str(each.id) == result["id"]
+        ]
+        stand.server.delete_message(shown)
+        await (await ana.click(question, yes["custom_id"])).acknowledged()
+        await ana.wait_for_message(lambda m: text_of(m) == "Deleted.")
+
+
 def _with_files(person: SimulatedUser, message: Payload, count: int) -> Payload | None:
     now = person.message(message["id"])
     return now if now is not None and len(files_of(now)) == count else None

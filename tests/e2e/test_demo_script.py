@@ -40,7 +40,7 @@ async def test_the_script_tells_who_asks_for_what_and_what_is_made_in_one_run(tm
     first, *_, last = output.splitlines()
     assert first == "4 people use the bot at once, in a simulated Discord with 2 simulated GPUs."
     done = "Every request ended as it should: 14 pictures for 4 people in"
-    told = re.fullmatch(rf"{done} \d+ s, made in (\d+) runs; they are in (.+)", last)
+    told = re.fullmatch(rf"{done} \d+ s, made in (\d+) runs, in (.+)", last)
     assert told is not None, output
     assert len(os.listdir(told[2])) == 14
     assert os.path.dirname(told[2]) == str(tmp_path), "among the temporary files"

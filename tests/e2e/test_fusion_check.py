@@ -152,7 +152,7 @@ async def test_a_server_that_mixes_pictures_makes_them_one_by_one_until_it_is_ch
         assert code == 1
         assert found["fused"] is False
         assert all(not each["same"] and each["stock"]["rms"] == 0 for each in found["comparisons"])
-        await place.until_gpus_say(admin, "one by one: pictures made together differ")
+        await place.until_gpus_say(admin, "together, its pictures differ from those made alone")
         assert await place.made_by_crowd(users, 200) == [1] * ROWS
 
     async with place.bot() as (users, admin):

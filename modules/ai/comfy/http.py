@@ -144,7 +144,7 @@ class ComfyHttp:
         if status in (401, 403):
             raise EngineUnauthorized(f"{self.name} needs the right COMFY_API_KEY (it answered {status})")
         if 300 <= status < 400 and location:
-            target = short(location.partition("?")[0].removesuffix(path))
+            target = short(str(response.url.join(URL(location)).with_query(None)).removesuffix(path))
             raise EngineUnavailable(
                 f"{self.name} redirects to {target}: if ComfyUI is there, put its address in COMFY_URLS"
             )

@@ -271,7 +271,8 @@ class JobActions:
                 else:
                     await self.result_sets.remove(where, job, notify=person.preferences.notify)
             except MessageError as error:
-                raise MessageUnchanged(str(error)) from error
+                if not isinstance(error.__cause__, discord.NotFound):  # somebody has deleted the message
+                    raise MessageUnchanged(str(error)) from error
         await self.history.delete_picture(job.id)
         await answer(interaction, self.messages.text(person.locale, "deleted"))
 

@@ -498,11 +498,14 @@ admin-gpu-line = **{ $name }** { $state ->
         [draining] finishing
        *[other] starting
     } · { $pictures ->
-        [one] one picture
-       *[other] { $pictures } pictures
-    }{ $each ->
-        [0] {""}
-       *[other] , { $each } s each
+        [one] one picture{ $each ->
+            [0] {""}
+           *[other] , { $each } s
+        }
+       *[other] { $pictures } pictures{ $each ->
+            [0] {""}
+           *[other] , { $each } s each
+        }
     }
 admin-gpu-share = { $bar } busy { $share }%
 admin-gpu-busy = “Busy” is the share of time that a GPU has worked since the bot started.
@@ -516,8 +519,8 @@ admin-gpu-elastic = Elastic: { $slots ->
     }.
 admin-gpu-models = Models: { $models }
 admin-gpu-checked = { $model } (checked on { $when }, { $rows ->
-        [-1] one by one: pictures made together differ
-        [0] pictures made together match
+        [-1] made one by one: together, its pictures differ from those made alone
+        [0] pictures made together match those made alone
        *[other] { $gain }× as fast with { $rows } at once
     })
 admin-gpu-missing = Missing model file: { $name }
@@ -585,11 +588,11 @@ error-no-starts = No model here can start from a picture.
 error-no-masks = No model here can change just part of a picture.
 error-no-source-image = Attach the picture you want to change: you have no earlier one.
 error-source-count = { $model } needs this many pictures: { $count }.
-error-unknown-model = { $model ->
-        [no-imagine] No model here can make a picture from a description.
-        [no-edit] No model here can change a picture.
-        [no-upscale] No model here can upscale a picture.
-       *[other] There is no model called { $model }. Choose one from the list.
+error-unknown-model = There is no model called { $model }. Choose one from the list.
+error-no-model = { $kind ->
+        [edit] No model here can change a picture.
+        [upscale] No model here can upscale a picture.
+       *[other] No model here can make a picture from a description.
     }
 error-lora-unavailable = No GPU that runs { $model } has { $lora } right now. Choose another LoRA or none, or try again later.
 error-unknown-lora = There is no LoRA called { $lora }. Choose one from the list.

@@ -464,7 +464,7 @@ admin-unblocked = { $user } puede volver a pedir imágenes.
 admin-cancelled = Se canceló la **#{ $number }**, que pidió { $user }.
 admin-status-title = Estado
 admin-status-queue = Cola
-admin-status-expected = La última de la cola estará lista { $when ->
+admin-status-expected = La última imagen de la cola estará lista { $when ->
         [soon] de un momento a otro
        *[other] aproximadamente { $when }
     }.
@@ -501,11 +501,14 @@ admin-gpu-line = **{ $name }** { $state ->
         [draining] terminando
        *[other] iniciando
     } · { $pictures ->
-        [one] una imagen
-       *[other] { $pictures } imágenes
-    }{ $each ->
-        [0] {""}
-       *[other] , { $each } s cada una
+        [one] una imagen{ $each ->
+            [0] {""}
+           *[other] , { $each } s
+        }
+       *[other] { $pictures } imágenes{ $each ->
+            [0] {""}
+           *[other] , { $each } s cada una
+        }
     }
 admin-gpu-share = { $bar } ocupada { $share } %
 admin-gpu-busy = «Ocupada» indica qué parte del tiempo ha trabajado la GPU desde que se inició el bot.
@@ -519,8 +522,8 @@ admin-gpu-elastic = Elástica: { $slots ->
     }.
 admin-gpu-models = Modelos: { $models }
 admin-gpu-checked = { $model } (comprobado el { $when }, { $rows ->
-        [-1] una por una: las imágenes creadas juntas salen distintas
-        [0] las imágenes creadas juntas salen iguales
+        [-1] se crean una por una: las imágenes creadas juntas difieren de las creadas por separado
+        [0] las imágenes creadas juntas coinciden con las creadas por separado
        *[other] velocidad ×{ $gain } con { $rows } a la vez
     })
 admin-gpu-missing = Falta un archivo de modelo: { $name }
@@ -588,11 +591,11 @@ error-no-starts = Aquí ningún modelo puede partir de una imagen.
 error-no-masks = Aquí ningún modelo puede cambiar solo una parte de una imagen.
 error-no-source-image = Adjunta la imagen que quieres cambiar: no tienes ninguna anterior.
 error-source-count = { $model } necesita este número de imágenes: { $count }.
-error-unknown-model = { $model ->
-        [no-imagine] Aquí ningún modelo puede crear una imagen a partir de una descripción.
-        [no-edit] Aquí ningún modelo puede modificar una imagen.
-        [no-upscale] Aquí ningún modelo puede ampliar una imagen.
-       *[other] No hay ningún modelo llamado { $model }. Elige uno de la lista.
+error-unknown-model = No hay ningún modelo llamado { $model }. Elige uno de la lista.
+error-no-model = { $kind ->
+        [edit] Aquí ningún modelo puede modificar una imagen.
+        [upscale] Aquí ningún modelo puede ampliar una imagen.
+       *[other] Aquí ningún modelo puede crear una imagen a partir de una descripción.
     }
 error-lora-unavailable = En este momento, ninguna GPU que use { $model } tiene { $lora }. Elige otro LoRA o ninguno, o inténtalo más tarde.
 error-unknown-lora = No hay ningún LoRA llamado { $lora }. Elige uno de la lista.

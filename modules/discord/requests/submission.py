@@ -29,6 +29,7 @@ from modules.queue_manager.errors import (
     BadStrength,
     Blocked,
     DailyLimitReached,
+    NoModelFor,
     NotAllowedHere,
     QueueClosed,
     UnknownModel,
@@ -230,13 +231,13 @@ def find_offer(offers: Sequence[ModelOffer], kind: Kind, name: str | None) -> Mo
     possible not one made for parts. Raises `UnknownModel`.
     """
     fitting = [offer for offer in offers if offer.kind == kind]
-    if name is None and fitting:
+    if not name and fitting:
         return min(fitting, key=lambda offer: offer.masks in FOR_PARTS)
-    wanted = (name or "").strip().casefold()
+    wanted = (name or "").strip()
     for offer in fitting:
-        if wanted in (offer.name.casefold(), offer.label.casefold()):
+        if wanted.casefold() in (offer.name.casefold(), offer.label.casefold()):
             return offer
-    raise UnknownModel(model=(name or kind)[:80] if fitting else f"no-{kind}")
+    raise UnknownModel(model=wanted[:80]) if fitting else NoModelFor(kind=kind)
 
 
 def part_painters(

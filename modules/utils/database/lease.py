@@ -128,12 +128,11 @@ class Lease:
                 async with timeout(self._length + 2):
                     claim = await self._ground.claim(self.owner, self._length)
             except (StoreUnavailable, asyncio.TimeoutError) as error:
-                if logged != str(error):
+                if logged != (why := str(error) or "no answer"):
                     log.warning(
-                        "Standing by: cannot find out whether another bot uses this database: %s",
-                        error or "no answer",
+                        "Standing by: cannot find out whether another bot uses this database: %s", why
                     )
-                    logged = str(error)
+                    logged = why
                 await asyncio.sleep(1.0)
                 continue
             if claim.epoch is not None:
@@ -193,7 +192,7 @@ class Lease:
                 log.warning(
                     "The database did not confirm that this process may go on (%s);"
                     " the process stops in %.1f s",
-                    error or "no answer",
+                    str(error) or "no answer",
                     left,
                 )
             return False

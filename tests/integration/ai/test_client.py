@@ -95,6 +95,20 @@ async def test_the_key_opens_its_server_and_a_wrong_one_is_told(key: str) -> Non
             await rig.client().system_stats()
 
 
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [("/login?next=1", "redirects to http://{host}/login: if ComfyUI is there"), (None, "answered 302")],
+)
+async def test_where_a_redirect_leads_is_told(location: str | None, told: str) -> None:
+    async def redirecting(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=302, headers={"Location": location} if location else {})
+
+    async with client_of(redirecting) as client:
+        with pytest.raises(EngineUnavailable) as refused:
+            await client.system_stats()
+        assert told.format(host=client.http.name) in str(refused.value)
+
+
 async def test_a_key_follows_no_redirect() -> None:
     seen: list[str | None] = []
 

@@ -19,9 +19,11 @@ import pytest
 from modules.queue_manager.errors import LeaseLost
 from modules.utils.database import connections
 from modules.utils.database.engine import Database
+from modules.utils.database.lease import Claim, Lease
 from tests.journal import a_job
 from tests.postgres import Postgres
 from tests.postgres_relay import relaying
+from tests.virtual_time import run_virtual
 
 LEASE = 2.0
 """Seconds; a quarter of what the bot takes, so that tests wait less."""
@@ -304,3 +306,29 @@ async def test_a_lock_file_that_was_taken_away_is_noticed(tmp_path: Path) -> Non
             assert second.lease.safe()
             with pytest.raises(LeaseLost):
                 await first.jobs.accept([a_job(1)], {})
+
+
+def test_a_database_that_does_not_answer_is_told_once_while_it_is_waited_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked = 0
+
+    class Hanging:
+        async def claim(self, owner: str, seconds: float) -> Claim:
+            nonlocal asked
+            asked += 1
+            await asyncio.sleep(0 if asked == 3 else 60)
+            return Claim(epoch=1, holder=owner)
+
+        async def renew(self, epoch: int, seconds: float) -> bool:
+            raise NotImplementedError
+
+        async def release(self, epoch: int) -> None:
+            raise NotImplementedError
+
+        def outlasts(self) -> bool:
+            return False
+
+    run_virtual(Lease(Hanging(), length_seconds=0.1).acquire())
+    told = [record.getMessage() for record in caplog.records if "Standing by" in record.getMessage()]
+    assert told == ["Standing by: cannot find out whether another bot uses this database: no answer"]

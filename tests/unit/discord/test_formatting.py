@@ -30,7 +30,7 @@ from modules.discord.ui.components import TEMPLATE, custom_id
 from modules.discord.ui.formatting import bar, channel_name, fitting, message_ids, nonce, plain, quoted
 from modules.discord.ui.modals import seed_of, uploads_of, values_of
 from modules.discord.ui.translations import Translations
-from modules.queue_manager.errors import BadSettings, BadSize, UnknownModel
+from modules.queue_manager.errors import BadSettings, BadSize, NoModelFor, UnknownModel
 from modules.queue_manager.jobs import JobId, Size
 from modules.queue_manager.offers import Offers
 from modules.queue_manager.status import QueuePosition
@@ -191,8 +191,8 @@ def test_a_model_is_found_by_name_or_label() -> None:
 
 
 def test_where_no_model_edits_that_is_said_and_not_that_one_is_called_edit() -> None:
-    with pytest.raises(UnknownModel) as refused:
-        find_offer([offer("flux")], "edit", None)
+    with pytest.raises(NoModelFor) as refused:
+        find_offer([offer("flux")], "edit", "")
     assert Translations.load().error("en-US", refused.value) == "No model here can change a picture."
 
 

@@ -188,8 +188,10 @@ def test_what_a_check_found_is_told_in_either_language() -> None:
 
     assert told("en", 4) == "Flux (checked on <t:1800000000:d>, 2.1× as fast with 4 at once)"
     assert told("es", 4) == "Flux (comprobado el <t:1800000000:d>, velocidad ×2,1 con 4 a la vez)"
-    assert told("en", 0) == "Flux (checked on <t:1800000000:d>, pictures made together match)"
-    assert told("es", -1).endswith("una por una: las imágenes creadas juntas salen distintas)")
+    assert (
+        told("en", 0) == "Flux (checked on <t:1800000000:d>, pictures made together match those made alone)"
+    )
+    assert told("es", -1).endswith("las imágenes creadas juntas difieren de las creadas por separado)")
 
 
 def test_an_error_is_told_with_its_fields() -> None:
@@ -246,7 +248,7 @@ def test_members_are_told_of_a_failure_without_the_servers_own_words(
             "admin-status-expected",
             {},
             "The last picture in line is expected {}.",
-            "La última de la cola estará lista {}.",
+            "La última imagen de la cola estará lista {}.",
         ),
     ],
 )
