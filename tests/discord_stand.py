@@ -290,11 +290,17 @@ def _chosen(field: Payload) -> str | None:
     return next((option["value"] for option in field.get("options", ()) if option.get("default")), None)
 
 
-async def delete_result(person: SimulatedUser, message: Payload) -> None:
-    """Delete a result, and say yes to the question."""
+async def asked_to_delete(person: SimulatedUser, message: Payload) -> tuple[Payload, str]:
+    """The question that comes before a result is deleted, and the id of the button that says yes."""
     question = await (await more(person, message, "delete")).reply()
     (yes,) = components_of({"components": question["components"][0]["components"]})
-    await (await person.click(question, yes["custom_id"])).acknowledged()
+    return question, str(yes["custom_id"])
+
+
+async def delete_result(person: SimulatedUser, message: Payload) -> None:
+    """Delete a result, and say yes to the question."""
+    question, yes = await asked_to_delete(person, message)
+    await (await person.click(question, yes)).acknowledged()
     await person.until(lambda: not person.message(question["id"])["components"])  # type: ignore[index]
 
 

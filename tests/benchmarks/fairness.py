@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from tests.benchmarks.oracles import jain
-from tests.benchmarks.rig import GpuSpec, rig
+from tests.benchmarks.rig import GpuSpec, rig, watched
 from tests.benchmarks.subject import Figure, Measurement, Subject
 
 OTHERS = 9
@@ -27,13 +26,7 @@ async def measure(run: int) -> Measurement:
         await asyncio.sleep(3)
         await stand.admin("resume")
         await asyncio.sleep(6)
-        began = time.monotonic()
-        await asyncio.sleep(WINDOW)
-        end = time.monotonic()
-        for task in busy:
-            task.cancel()
-        failed = [task for task in busy if task.done() and not task.cancelled()]
-        assert not failed, failed[0].exception()
+        began, end = await watched(busy, WINDOW)
         assert not stand.bot.trouble(), stand.bot.trouble()
         got = [sum(began <= at < end for at in person.seen.values()) for person in stand.people]
     return {"jain_index": jain(got), "heavy_user_share": got[0] / (sum(got) / len(got))}

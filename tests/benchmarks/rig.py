@@ -354,3 +354,15 @@ async def rig(
             while len({line["engine"] for line in bot.said("Engine is idle")}) < len(gpus):
                 await asyncio.sleep(0.05)
         yield made
+
+
+async def watched(busy: Sequence[asyncio.Future[None]], seconds: float) -> tuple[float, float]:
+    """When a window of ``seconds`` begins and ends, in which none of ``busy`` may fail; then they end."""
+    began = time.monotonic()
+    await asyncio.sleep(seconds)
+    end = time.monotonic()
+    for task in busy:
+        task.cancel()
+    failed = [task for task in busy if task.done() and not task.cancelled()]
+    assert not failed, failed[0].exception()
+    return began, end

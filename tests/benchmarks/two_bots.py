@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from tests.benchmarks.oracles import jain
-from tests.benchmarks.rig import GpuSpec, rig
+from tests.benchmarks.rig import GpuSpec, rig, watched
 from tests.benchmarks.subject import Figure, Measurement, Subject
 
 CROWDS = {"equal": (6, 6), "unequal": (12, 3)}
@@ -41,13 +40,7 @@ async def _pictures(run: int, crowds: tuple[int, int]) -> tuple[int, int, float]
             for _ in range(COMING)
         ]
         await asyncio.sleep(8)
-        began = time.monotonic()
-        await asyncio.sleep(WINDOW)
-        end = time.monotonic()
-        for task in busy:
-            task.cancel()
-        failed = [task for task in busy if task.done() and not task.cancelled()]
-        assert not failed, failed[0].exception()
+        began, end = await watched(busy, WINDOW)
         for bot in bots:
             assert not bot.bot.trouble(), bot.bot.trouble()
         got = [sum(began <= at < end for person in bot.people for at in person.seen.values()) for bot in bots]

@@ -15,7 +15,6 @@ from modules.demo.users import (
     File,
     InvocationFailed,
     Payload,
-    components_of,
     files_of,
     is_ephemeral,
     text_of,
@@ -27,6 +26,7 @@ from modules.utils.database.stores.key_values import SHARED
 from tests.discord_stand import (
     WIDE,
     answered_by_status,
+    asked_to_delete,
     bot_on,
     colour_of,
     delete_result,
@@ -110,11 +110,10 @@ async def test_that_a_picture_could_not_be_deleted_is_said_and_it_stays(
         ana = await stand.person()
         await ana.command("imagine", stand.general, model="flux", prompt="a tower")
         result = await result_for(ana, "a tower")
-        question = await (await more(ana, result, "delete")).reply()
-        (yes,) = components_of({"components": question["components"][0]["components"]})
+        question, yes = await asked_to_delete(ana, result)
         with monkeypatch.context() as patch:
             patch.setattr(MessageClient, "delete", away)
-            await (await ana.click(question, yes["custom_id"])).acknowledged()
+            await (await ana.click(question, yes)).acknowledged()
             await ana.wait_for_message(lambda m: "could not change or delete that message" in text_of(m))
         assert ana.message(result["id"]) is not None
         await delete_result(ana, result)

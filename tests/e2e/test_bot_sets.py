@@ -12,6 +12,7 @@ from modules.demo.users import Payload, SimulatedUser, components_of, files_of, 
 from modules.discord.requests.limits import Limits
 from tests.discord_stand import (
     answered_by_status,
+    asked_to_delete,
     bot_on,
     colour_of,
     delete_result,
@@ -132,13 +133,12 @@ async def test_a_set_whose_message_somebody_deletes_meanwhile_is_deleted_all_the
         await ana.command("imagine", stand.general, model="flux", prompt="a fleet", seed=1, count=2)
         result = await set_for(ana, "a fleet", 2)
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
-        question = await (await more(ana, result, "delete")).reply()
-        (yes,) = components_of({"components": question["components"][0]["components"]})
+        question, yes = await asked_to_delete(ana, result)
         (shown,) = [
             each for each in stand.server.messages(int(result["channel_id"])) if str(each.id) == result["id"]
         ]
         stand.server.delete_message(shown)
-        await (await ana.click(question, yes["custom_id"])).acknowledged()
+        await (await ana.click(question, yes)).acknowledged()
         await ana.wait_for_message(lambda m: text_of(m) == "Deleted.")
 
 

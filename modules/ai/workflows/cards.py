@@ -244,7 +244,6 @@ _NEEDED: dict[type, str] = {
     bool: "true or false",
     list: "a list",
     dict: "a table",
-    object: "another value",
 }
 """What a field must be, by its type in Python."""
 

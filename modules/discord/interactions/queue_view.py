@@ -88,8 +88,7 @@ class QueueView:
     def _mine(self, job: Job, locale: str, *, held_up: bool) -> Part:
         place = self.queue.place(job.id)
         state = place.state if place is not None else "running"
-        known = place is not None and not (place.waits and held_up)
-        expected = place.expected_at if place is not None and known else None
+        expected = None if place is None or (place.waits and held_up) else place.expected_at
         when = countdown(expected, self.clock.unix()) if expected is not None else "none"
         ahead = place.ahead if place is not None else 0
         line = self.messages.text(locale, _MINE[state], number=str(job.number), when=when, ahead=ahead)
